@@ -105,6 +105,23 @@ static void take_tasks(tenon_cpu_pool *p, tenon_cpu_task_fn fn, void *arg, int64
     }
 }
 
+/* A host's task knows no thread number; ours is the number of the lane it was given. */
+typedef struct hosted_call {
+    tenon_cpu_task_fn fn;
+    void             *arg;
+    int64_t           n_tasks;
+    _Atomic int64_t   next_task;
+} hosted_call;
+
+static void run_hosted_lane(void *arg, int64_t lane) {
+    hosted_call *c = arg;
+    for (;;) {
+        const int64_t task = atomic_fetch_add_explicit(&c->next_task, 1, memory_order_relaxed);
+        if (task >= c->n_tasks) return;
+        c->fn(c->arg, task, (int32_t)lane);
+    }
+}
+
 /* ---- workers ---------------------------------------------------------------------------- */
 
 static int enter_job(tenon_cpu_pool *p, uint64_t *last_job) {
@@ -218,11 +235,11 @@ tenon_cpu_pool *tenon_cpu_pool_create(int32_t n_threads, const tenon_cpu_allocat
     return p;
 }
 
-tenon_cpu_pool *tenon_cpu_pool_create_hosted(int32_t n_threads, tenon_cpu_host_parallel_fn run,
-                                             void *user, const tenon_cpu_allocator *allocator) {
+tenon_cpu_pool *tenon_cpu_pool_create_hosted(int32_t n_threads,
+                                             tenon_cpu_host_parallel_fn parallel_for, void *user, const tenon_cpu_allocator *allocator) {
     tenon_cpu_pool *p = new_pool(n_threads > 0 ? n_threads : 1, 0, allocator);
     if (!p) return NULL;
-    p->host_run = run;
+    p->host_run = parallel_for;
     p->host_user = user;
     return p;
 }
@@ -263,7 +280,9 @@ void tenon_cpu_pool_run(tenon_cpu_pool *p, int64_t n_tasks, tenon_cpu_task_fn fn
         return;
     }
     if (p->host_run) {
-        p->host_run(p->host_user, n_tasks, p->n_threads, fn, arg);
+        hosted_call call = {fn, arg, n_tasks, 0};
+        p->host_run(p->host_user, run_hosted_lane, &call,
+                    n_tasks < p->n_threads ? n_tasks : p->n_threads);
         return;
     }
     int idle = 0;

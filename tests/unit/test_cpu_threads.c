@@ -193,10 +193,11 @@ static void test_fork(void) {
 
 static int host_calls;
 
-static void host_parallel(void *user, int64_t n_tasks, int32_t n_threads, tenon_cpu_task_fn fn,
-                          void *arg) {
+static void host_parallel(void *user, void (*task)(void *arg, int64_t index), void *arg,
+                          int64_t n_tasks) {
     host_calls += *(int *)user;
-    for (int64_t i = n_tasks - 1; i >= 0; i--) fn(arg, i, (int32_t)(i % n_threads));
+    CHECK(n_tasks <= 6, "%d lanes for 6 threads", (int)n_tasks);
+    for (int64_t i = n_tasks - 1; i >= 0; i--) task(arg, i);
 }
 
 static void test_hosted(void) {
