@@ -51,7 +51,8 @@ extern "C" {
     X(i32, max_q_len, "", "", "no sequence has more query tokens in one run; 0: tokens")            \
     X(i32, max_kv_len, "", "", "no sequence has more kv positions; 0: max_pages * page_size")       \
     X(i32, page_size, "", "", "tokens in a page; needed for a native cache, else 0 or equal to the cache's") \
-    X(i32, n_kv_heads, "", "", "needed for a native cache, else 0 or equal to the cache's")
+    X(i32, n_kv_heads, "", "", "needed for a native cache, else 0 or equal to the cache's")         \
+    X(i32, reserved, "", "", "must be 0")
 
 #define TENON_ATTENTION_FLAGS(X)                                                                    \
     X(CAUSAL, 0, "a token sees its own position and earlier ones")                                  \

@@ -77,12 +77,13 @@ typedef struct tenon_kernel {
     const char *(*why_not)(const tenon_problem *problem, tenon_reason *reason);
     /* Sizes the workspace and makes the state. May be NULL: no workspace, no state. */
     int32_t (*plan)(tenon_kernel_plan *plan, tenon_error *error);
-    /* args: full struct with data pointers, strides never NULL, already checked against the plan; shapes may be smaller where
-     * the field list has "~". Must not allocate, lock or read the environment. */
+    /* args: full struct with data pointers, strides never NULL, already checked against the plan. Extents may be smaller where the
+     * field list has "~"; the strides of such a tensor may differ too, except that of a contiguous last dimension: read them from
+     * args. An empty tensor may have NULL data. Must not allocate, lock or read the environment. */
     int32_t (*run)(const tenon_kernel_plan *plan, const void *args, tenon_error *error);
     /* NULL: nothing to refresh. */
     int32_t (*update)(tenon_kernel_plan *plan, const void *args, tenon_error *error);
-    /* NULL: nothing to free. */
+    /* NULL: nothing to free. Also called after a plan that failed: whatever was not made is still zero. */
     void (*release)(tenon_kernel_plan *plan);
 } tenon_kernel;
 
@@ -94,6 +95,8 @@ typedef struct tenon_backend {
     /* Cold, once per context, at first need. OK and *state, or NOT_AVAILABLE and the reason. */
     int32_t (*open)(const tenon_platform *platform, void **state, tenon_reason *reason);
     void (*close)(void *state, const tenon_platform *platform);
+    /* NULL, or called before the kernel of a plan is chosen: to restore what a fork took away. */
+    void (*before_plan)(void *state);
     /* Fills *out for the index-th device; false past the end. */
     bool (*device_info)(void *state, uint32_t index, tenon_device_info *out);
     /* Rows of an operation, best first. */
