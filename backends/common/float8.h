@@ -97,6 +97,8 @@ static inline uint8_t tenon_f32_to_ue4m3(float value) {
     return code & 0x80u ? 0 : code;
 }
 
-static inline float tenon_ue4m3_to_f32(uint8_t code) { return tenon_e4m3fn_to_f32(code); }
+static inline float tenon_ue4m3_to_f32(uint8_t code) {
+    return tenon_e4m3fn_to_f32(code);
+}
 
 #endif

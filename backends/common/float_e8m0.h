@@ -3,7 +3,8 @@
 #define TENON_FLOAT_E8M0_H
 
 /* e8m0, the scale of the MX formats: eight exponent bits and nothing else.
- * Value = 2^(code - 127); code 0 is 2^-127 (a denormal float), code 0xff is NaN; no zero, no sign. */
+ * Value = 2^(code - 127); code 0 is 2^-127 (a denormal float), code 0xff is NaN; no zero, no sign.
+ */
 
 #include <math.h>
 
@@ -20,9 +21,9 @@ static inline float tenon_e8m0_to_f32(uint8_t code) {
  *
  *   FLOOR    2^(floor(log2 amax) - emax): the OCP MX paper; the top of the block may saturate
  *   CEIL     least power of two with amax <= largest * scale: nothing saturates
- *   EVEN     FLOOR after amax was rounded, half up, to the element's mantissa width, so that an amax
- *            that would round past the top binade takes the next scale: e2m1 from 1.75 * 2^e on
- *   NEAREST  the power of two nearest to amax / largest in log2 */
+ *   EVEN     FLOOR after amax was rounded, half up, to the element's mantissa width, so that an
+ * amax that would round past the top binade takes the next scale: e2m1 from 1.75 * 2^e on NEAREST
+ * the power of two nearest to amax / largest in log2 */
 
 /* What the rules need to know about an element type. */
 typedef struct tenon_mx_element {

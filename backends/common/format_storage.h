@@ -45,12 +45,13 @@ typedef struct tenon_format_storage {
 /* NULL for NONE, PACKED and anything unknown. */
 static inline const tenon_format_storage *tenon_format_storage_of(int32_t format) {
 #define TENON_STORAGE_ROW(format_, number, entry_bytes, k_first, k_per, k_entries, n_per, group)   \
-    [TENON_FORMAT_##format_] = {#format_, TENON_NUMBER_##number, entry_bytes, k_first, k_per,      \
-                                k_entries, n_per, group},
+    [TENON_FORMAT_##format_] = {                                                                   \
+        #format_, TENON_NUMBER_##number, entry_bytes, k_first, k_per, k_entries, n_per, group},
     static const tenon_format_storage rows[TENON_FORMAT_COUNT] = {
         TENON_FORMAT_STORAGE(TENON_STORAGE_ROW)};
 #undef TENON_STORAGE_ROW
-    if (format <= TENON_FORMAT_NONE || format >= TENON_FORMAT_COUNT || !rows[format].name) return NULL;
+    if (format <= TENON_FORMAT_NONE || format >= TENON_FORMAT_COUNT || !rows[format].name)
+        return NULL;
     return &rows[format];
 }
 

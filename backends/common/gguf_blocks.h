@@ -2,8 +2,9 @@
 #ifndef TENON_GGUF_BLOCKS_H
 #define TENON_GGUF_BLOCKS_H
 
-/* The blocks of GGUF files: 32 or 256 consecutive elements of a row with their scales, little endian,
- * without alignment. The byte pictures are in abi/FORMATS.md; here is what is not plain indexing. */
+/* The blocks of GGUF files: 32 or 256 consecutive elements of a row with their scales, little
+ * endian, without alignment. The byte pictures are in abi/FORMATS.md; here is what is not plain
+ * indexing. */
 
 #include "float16.h"
 
@@ -35,9 +36,9 @@ static inline void tenon_gguf_q4_k_scale_min(const uint8_t *packed, int i, int *
     }
 }
 
-/* The 6-bit code of element `index` (0..255) of a Q6_K block, before 32 is taken off. Two halves of 128
- * elements; in a half, element 32 * part + j takes its low four bits from ql and its upper two from
- * bits 2 * part of qh[j]. */
+/* The 6-bit code of element `index` (0..255) of a Q6_K block, before 32 is taken off. Two halves of
+ * 128 elements; in a half, element 32 * part + j takes its low four bits from ql and its upper two
+ * from bits 2 * part of qh[j]. */
 static inline int tenon_gguf_q6_k_code(const uint8_t *block, int index) {
     int half = index / 128, part = index % 128 / 32, j = index % 32;
     uint8_t low = block[64 * half + 32 * (part % 2) + j];

@@ -2,9 +2,9 @@
 #ifndef TENON_GGUF_ENCODE_H
 #define TENON_GGUF_ENCODE_H
 
-/* Values to GGUF blocks. Q4_0, Q4_1 and Q8_0 follow the rounding that GGUF writers agree on, bit for
- * bit. Q4_K and Q6_K leave the choice of the scales to the writer; here each sub-block takes the best
- * of a small search by squared error. */
+/* Values to GGUF blocks. Q4_0, Q4_1 and Q8_0 follow the rounding that GGUF writers agree on, bit
+ * for bit. Q4_K and Q6_K leave the choice of the scales to the writer; here each sub-block takes
+ * the best of a small search by squared error. */
 
 #include "gguf_blocks.h"
 #include "tenon_base.h"

@@ -3,14 +3,15 @@
 #define TENON_MINIFLOAT_H
 
 /* Every small float (half, float8, float6, float4) is sign | exponent | mantissa with gradual
- * underflow. They differ in three numbers - mantissa bits, exponent bias, largest code - and in what
- * they do with NaN, infinity and minus zero. The arithmetic is here once; the differences are in
- * the header of each type. A "magnitude" is a code without its sign bit. */
+ * underflow. They differ in three numbers - mantissa bits, exponent bias, largest code - and in
+ * what they do with NaN, infinity and minus zero. The arithmetic is here once; the differences are
+ * in the header of each type. A "magnitude" is a code without its sign bit. */
 
 #include "float_bits.h"
 
 /* Magnitude code -> value. Exact: each small float is a float. The largest exponent field is
- * decoded as an ordinary number; a type with NaN or infinity tests for them before it calls this. */
+ * decoded as an ordinary number; a type with NaN or infinity tests for them before it calls this.
+ */
 static inline float tenon_minifloat_to_f32(uint32_t magnitude, int mantissa_bits, int bias) {
     uint32_t exponent = magnitude >> mantissa_bits;
     uint32_t mantissa = magnitude & ((1u << mantissa_bits) - 1);

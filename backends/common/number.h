@@ -27,7 +27,8 @@ typedef enum tenon_number {
     TENON_NUMBER_U8,
     TENON_NUMBER_I32,
     TENON_NUMBER_I64,
-    TENON_NUMBER_E2M3, /* the types from here on are narrower than a byte: codes only, no load or store */
+    TENON_NUMBER_E2M3, /* the types from here on are narrower than a byte: codes only, no load or
+                          store */
     TENON_NUMBER_E3M2,
     TENON_NUMBER_E2M1,
     TENON_NUMBER_U4
@@ -36,30 +37,57 @@ typedef enum tenon_number {
 static inline tenon_number tenon_number_of(DLDataType type) {
     switch (type.code) {
     case kDLFloat:
-        return type.bits == 32 ? TENON_NUMBER_F32 : type.bits == 16 ? TENON_NUMBER_F16 : TENON_NUMBER_UNKNOWN;
-    case kDLBfloat: return type.bits == 16 ? TENON_NUMBER_BF16 : TENON_NUMBER_UNKNOWN;
-    case kDLFloat8_e4m3fn: return TENON_NUMBER_E4M3FN;
-    case kDLFloat8_e4m3fnuz: return TENON_NUMBER_E4M3FNUZ;
-    case kDLFloat8_e5m2: return TENON_NUMBER_E5M2;
-    case kDLFloat8_e5m2fnuz: return TENON_NUMBER_E5M2FNUZ;
-    case kDLFloat8_e8m0fnu: return TENON_NUMBER_E8M0;
-    case kDLFloat6_e2m3fn: return TENON_NUMBER_E2M3;
-    case kDLFloat6_e3m2fn: return TENON_NUMBER_E3M2;
-    case kDLFloat4_e2m1fn: return TENON_NUMBER_E2M1;
+        return type.bits == 32   ? TENON_NUMBER_F32
+               : type.bits == 16 ? TENON_NUMBER_F16
+                                 : TENON_NUMBER_UNKNOWN;
+    case kDLBfloat:
+        return type.bits == 16 ? TENON_NUMBER_BF16 : TENON_NUMBER_UNKNOWN;
+    case kDLFloat8_e4m3fn:
+        return TENON_NUMBER_E4M3FN;
+    case kDLFloat8_e4m3fnuz:
+        return TENON_NUMBER_E4M3FNUZ;
+    case kDLFloat8_e5m2:
+        return TENON_NUMBER_E5M2;
+    case kDLFloat8_e5m2fnuz:
+        return TENON_NUMBER_E5M2FNUZ;
+    case kDLFloat8_e8m0fnu:
+        return TENON_NUMBER_E8M0;
+    case kDLFloat6_e2m3fn:
+        return TENON_NUMBER_E2M3;
+    case kDLFloat6_e3m2fn:
+        return TENON_NUMBER_E3M2;
+    case kDLFloat4_e2m1fn:
+        return TENON_NUMBER_E2M1;
     case kDLInt:
         return type.bits == 8    ? TENON_NUMBER_I8
                : type.bits == 32 ? TENON_NUMBER_I32
                : type.bits == 64 ? TENON_NUMBER_I64
                                  : TENON_NUMBER_UNKNOWN;
-    case kDLUInt: return type.bits == 8 ? TENON_NUMBER_U8 : TENON_NUMBER_UNKNOWN;
-    default: return TENON_NUMBER_UNKNOWN;
+    case kDLUInt:
+        return type.bits == 8 ? TENON_NUMBER_U8 : TENON_NUMBER_UNKNOWN;
+    default:
+        return TENON_NUMBER_UNKNOWN;
     }
 }
 
 static inline const char *tenon_number_name(tenon_number number) {
-    static const char *const names[] = {"an unknown type", "f32", "f16", "bf16", "e4m3fn",
-                                        "e4m3fnuz", "e5m2", "e5m2fnuz", "e8m0", "i8",
-                                        "u8", "i32", "i64", "e2m3", "e3m2", "e2m1", "u4"};
+    static const char *const names[] = {"an unknown type",
+                                        "f32",
+                                        "f16",
+                                        "bf16",
+                                        "e4m3fn",
+                                        "e4m3fnuz",
+                                        "e5m2",
+                                        "e5m2fnuz",
+                                        "e8m0",
+                                        "i8",
+                                        "u8",
+                                        "i32",
+                                        "i64",
+                                        "e2m3",
+                                        "e3m2",
+                                        "e2m1",
+                                        "u4"};
     return names[number];
 }
 
@@ -72,18 +100,29 @@ static inline int64_t tenon_number_bytes(tenon_number number) {
 /* The number that a code of at most eight bits stands for. */
 static inline float tenon_number_decode(tenon_number number, uint8_t code) {
     switch (number) {
-    case TENON_NUMBER_E4M3FN: return tenon_e4m3fn_to_f32(code);
-    case TENON_NUMBER_E4M3FNUZ: return tenon_e4m3fnuz_to_f32(code);
-    case TENON_NUMBER_E5M2: return tenon_e5m2_to_f32(code);
-    case TENON_NUMBER_E5M2FNUZ: return tenon_e5m2fnuz_to_f32(code);
-    case TENON_NUMBER_E8M0: return tenon_e8m0_to_f32(code);
-    case TENON_NUMBER_E2M3: return tenon_e2m3_to_f32(code);
-    case TENON_NUMBER_E3M2: return tenon_e3m2_to_f32(code);
-    case TENON_NUMBER_E2M1: return tenon_e2m1_to_f32(code);
-    case TENON_NUMBER_I8: return (float)(int8_t)code;
+    case TENON_NUMBER_E4M3FN:
+        return tenon_e4m3fn_to_f32(code);
+    case TENON_NUMBER_E4M3FNUZ:
+        return tenon_e4m3fnuz_to_f32(code);
+    case TENON_NUMBER_E5M2:
+        return tenon_e5m2_to_f32(code);
+    case TENON_NUMBER_E5M2FNUZ:
+        return tenon_e5m2fnuz_to_f32(code);
+    case TENON_NUMBER_E8M0:
+        return tenon_e8m0_to_f32(code);
+    case TENON_NUMBER_E2M3:
+        return tenon_e2m3_to_f32(code);
+    case TENON_NUMBER_E3M2:
+        return tenon_e3m2_to_f32(code);
+    case TENON_NUMBER_E2M1:
+        return tenon_e2m1_to_f32(code);
+    case TENON_NUMBER_I8:
+        return (float)(int8_t)code;
     case TENON_NUMBER_U8:
-    case TENON_NUMBER_U4: return (float)code;
-    default: return tenon_f32_from_bits(TENON_F32_QUIET_NAN);
+    case TENON_NUMBER_U4:
+        return (float)code;
+    default:
+        return tenon_f32_from_bits(TENON_F32_QUIET_NAN);
     }
 }
 
@@ -95,12 +134,23 @@ static inline double tenon_number_load(tenon_number number, const void *base, in
     int64_t i64;
     float f32;
     switch (number) {
-    case TENON_NUMBER_F32: memcpy(&f32, bytes + 4 * index, 4); return (double)f32;
-    case TENON_NUMBER_F16: memcpy(&half, bytes + 2 * index, 2); return (double)tenon_f16_to_f32(half);
-    case TENON_NUMBER_BF16: memcpy(&half, bytes + 2 * index, 2); return (double)tenon_bf16_to_f32(half);
-    case TENON_NUMBER_I32: memcpy(&i32, bytes + 4 * index, 4); return (double)i32;
-    case TENON_NUMBER_I64: memcpy(&i64, bytes + 8 * index, 8); return (double)i64;
-    default: return (double)tenon_number_decode(number, bytes[index]);
+    case TENON_NUMBER_F32:
+        memcpy(&f32, bytes + 4 * index, 4);
+        return (double)f32;
+    case TENON_NUMBER_F16:
+        memcpy(&half, bytes + 2 * index, 2);
+        return (double)tenon_f16_to_f32(half);
+    case TENON_NUMBER_BF16:
+        memcpy(&half, bytes + 2 * index, 2);
+        return (double)tenon_bf16_to_f32(half);
+    case TENON_NUMBER_I32:
+        memcpy(&i32, bytes + 4 * index, 4);
+        return (double)i32;
+    case TENON_NUMBER_I64:
+        memcpy(&i64, bytes + 8 * index, 8);
+        return (double)i64;
+    default:
+        return (double)tenon_number_decode(number, bytes[index]);
     }
 }
 
@@ -128,36 +178,48 @@ static inline float tenon_f64_to_f32_odd(double value) {
     return tenon_f32_from_bits(bits | 1u);
 }
 
-/* Float types round to nearest even by their headers' rules for NaN and overflow; I8 and U8 round to
- * nearest even and saturate, with NaN as 0. I32 and I64 truncate nothing: the value must be whole. */
+/* Float types round to nearest even by their headers' rules for NaN and overflow; I8 and U8 round
+ * to nearest even and saturate, with NaN as 0. I32 and I64 truncate nothing: the value must be
+ * whole. */
 static inline uint8_t tenon_number_encode(tenon_number number, double value) {
     float odd = tenon_f64_to_f32_odd(value);
     switch (number) {
-    case TENON_NUMBER_E4M3FN: return tenon_f32_to_e4m3fn(odd);
-    case TENON_NUMBER_E4M3FNUZ: return tenon_f32_to_e4m3fnuz(odd);
-    case TENON_NUMBER_E5M2: return tenon_f32_to_e5m2(odd);
-    case TENON_NUMBER_E5M2FNUZ: return tenon_f32_to_e5m2fnuz(odd);
-    case TENON_NUMBER_E2M3: return tenon_f32_to_e2m3(odd);
-    case TENON_NUMBER_E3M2: return tenon_f32_to_e3m2(odd);
-    case TENON_NUMBER_E2M1: return tenon_f32_to_e2m1(odd);
+    case TENON_NUMBER_E4M3FN:
+        return tenon_f32_to_e4m3fn(odd);
+    case TENON_NUMBER_E4M3FNUZ:
+        return tenon_f32_to_e4m3fnuz(odd);
+    case TENON_NUMBER_E5M2:
+        return tenon_f32_to_e5m2(odd);
+    case TENON_NUMBER_E5M2FNUZ:
+        return tenon_f32_to_e5m2fnuz(odd);
+    case TENON_NUMBER_E2M3:
+        return tenon_f32_to_e2m3(odd);
+    case TENON_NUMBER_E3M2:
+        return tenon_f32_to_e3m2(odd);
+    case TENON_NUMBER_E2M1:
+        return tenon_f32_to_e2m1(odd);
     case TENON_NUMBER_I8:
         if (value != value) return 0;
         return (uint8_t)(int8_t)(value <= -128 ? -128 : value >= 127 ? 127 : nearbyint(value));
     case TENON_NUMBER_U8:
         if (value != value) return 0;
         return (uint8_t)(value <= 0 ? 0 : value >= 255 ? 255 : nearbyint(value));
-    default: return 0;
+    default:
+        return 0;
     }
 }
 
-static inline void tenon_number_store(tenon_number number, void *base, int64_t index, double value) {
+static inline void tenon_number_store(tenon_number number, void *base, int64_t index,
+                                      double value) {
     uint8_t *bytes = (uint8_t *)base;
     float f32 = (float)value;
     uint16_t half;
     int32_t i32;
     int64_t i64;
     switch (number) {
-    case TENON_NUMBER_F32: memcpy(bytes + 4 * index, &f32, 4); return;
+    case TENON_NUMBER_F32:
+        memcpy(bytes + 4 * index, &f32, 4);
+        return;
     case TENON_NUMBER_F16:
         half = tenon_f32_to_f16(tenon_f64_to_f32_odd(value));
         memcpy(bytes + 2 * index, &half, 2);
@@ -166,9 +228,17 @@ static inline void tenon_number_store(tenon_number number, void *base, int64_t i
         half = tenon_f32_to_bf16(tenon_f64_to_f32_odd(value));
         memcpy(bytes + 2 * index, &half, 2);
         return;
-    case TENON_NUMBER_I32: i32 = (int32_t)value; memcpy(bytes + 4 * index, &i32, 4); return;
-    case TENON_NUMBER_I64: i64 = (int64_t)value; memcpy(bytes + 8 * index, &i64, 8); return;
-    default: bytes[index] = tenon_number_encode(number, value); return;
+    case TENON_NUMBER_I32:
+        i32 = (int32_t)value;
+        memcpy(bytes + 4 * index, &i32, 4);
+        return;
+    case TENON_NUMBER_I64:
+        i64 = (int64_t)value;
+        memcpy(bytes + 8 * index, &i64, 8);
+        return;
+    default:
+        bytes[index] = tenon_number_encode(number, value);
+        return;
     }
 }
 

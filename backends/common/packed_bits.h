@@ -45,6 +45,8 @@ static inline uint32_t tenon_word_get(const void *words, int64_t index) {
 
 /* The slot of AWQ's order: column c of a word of eight columns sits in nibble slot
  * 0 4 1 5 2 6 3 7 [c]; read slot by slot, a word holds columns 0 2 4 6 1 3 5 7. */
-static inline int tenon_awq_slot(int column) { return column >> 1 | (column & 1) << 2; }
+static inline int tenon_awq_slot(int column) {
+    return column >> 1 | (column & 1) << 2;
+}
 
 #endif

@@ -3,9 +3,9 @@
 #define TENON_SCALE_LAYOUT_H
 
 /* Where the scale of (row, block) lies in the tiled "128x4" layout that block-scaled tensor cores
- * read: 512-byte atoms of 128 rows by 4 blocks, the atoms of one row band side by side along K. Inside
- * an atom the row is split into row % 32 (16 bytes apart) and row / 32 (4 bytes apart). Rows are
- * padded to 128 and blocks to 4. The linear and the MN-major layouts need no function: they are
+ * read: 512-byte atoms of 128 rows by 4 blocks, the atoms of one row band side by side along K.
+ * Inside an atom the row is split into row % 32 (16 bytes apart) and row / 32 (4 bytes apart). Rows
+ * are padded to 128 and blocks to 4. The linear and the MN-major layouts need no function: they are
  * strides (blocks, 1) and (1, rows padded). */
 
 #include <stdint.h>

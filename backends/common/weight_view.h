@@ -3,11 +3,11 @@
 #define TENON_WEIGHT_VIEW_H
 
 /* A quantized tensor as a function (row, column) -> value, whatever its format. Made from a tensor
- * and its descriptor after every shape has been checked; read element by element, in runs, or as raw
- * codes with the scale that goes with them. It owns nothing and costs nothing to copy.
+ * and its descriptor after every shape has been checked; read element by element, in runs, or as
+ * raw codes with the scale that goes with them. It owns nothing and costs nothing to copy.
  *
- * rows (n) and columns (k) are logical: k is the dimension that a matmul reduces. Activations are the
- * same with their tokens as rows. */
+ * rows (n) and columns (k) are logical: k is the dimension that a matmul reduces. Activations are
+ * the same with their tokens as rows. */
 
 #include "backend.h"
 #include "format_storage.h"
@@ -26,7 +26,8 @@ typedef struct tenon_weight_view {
     int64_t experts; /* 1 for a tensor without that dimension */
     int64_t n, k;
 
-    const uint8_t *data;   /* NULL where only the shapes were known; then only shapes may be asked for */
+    const uint8_t
+        *data; /* NULL where only the shapes were known; then only shapes may be asked for */
     int64_t expert_stride; /* bytes between experts */
     int64_t n_stride;      /* bytes between rows (for AWQ: between words of eight rows) */
     int64_t k_stride;      /* bytes between entries along k, see format_storage.h */
