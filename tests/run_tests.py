@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs every layer of the tests and closes with one line that counts them.
+
+    ./dev test                    everything (about 20 minutes on 2 cores the first time)
+    ./dev test --quick            without sanitizer builds and fuzzing
+    ./dev test --only c python    some layers: lint c python sanitize threads fuzz
+"""
+import argparse
+import os
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build"
+RESULTS = BUILD / "test-results"
+LAYERS = ["lint", "c", "python", "sanitize", "threads", "fuzz"]
+JOBS = str(min(4, os.cpu_count() or 1))
+
+
+class Tally:
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+
+    def add(self, layer, name, outcome, text=""):
+        setattr(self, outcome, getattr(self, outcome) + 1)
+        if outcome == "failed":
+            print(f"FAILED  {layer}: {name}\n{text.rstrip()}\n", flush=True)
+        elif outcome == "skipped":
+            print(f"SKIPPED {layer}: {name}: {text.strip() or 'no reason given'}", flush=True)
+
+
+def last_line(text):
+    lines = [line for line in (text or "").splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+def add_junit(tally, layer, path):
+    for case in ElementTree.parse(path).getroot().iter("testcase"):
+        name = f"{case.get('classname', '')}.{case.get('name')}".strip(".")
+        output = case.findtext("system-out") or ""
+        problem = case.find("failure") if case.find("failure") is not None else case.find("error")
+        skip = case.find("skipped")
+        if problem is not None or case.get("status") == "fail":
+            text = (problem.text or problem.get("message") or "") if problem is not None else ""
+            tally.add(layer, name, "failed", (text + "\n" + output)[-6000:])
+        elif skip is not None or case.get("status") in ("notrun", "disabled"):
+            # ctest knows only the exit code; the program's last line is the reason.
+            reason = last_line(output) or (skip.get("message") if skip is not None else "") or case.get("status")
+            tally.add(layer, name, "skipped", reason)
+        else:
+            tally.add(layer, name, "passed")
+
+
+def ctest(tally, layer, build, *options):
+    report = RESULTS / f"{layer}.xml"
+    command = ["ctest", "--test-dir", str(build), "-j", JOBS, "--output-junit", str(report), "--timeout", "600", *options]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if not report.exists():
+        tally.add(layer, "ctest", "failed", done.stdout)
+        return
+    add_junit(tally, layer, report)
+    report.unlink()
+
+
+def build_preset(preset, compiler=None):
+    directory = ROOT / f"build-{preset}"
+    if not (directory / "build.ninja").exists():
+        extra = [f"-DCMAKE_C_COMPILER={compiler}"] if compiler else []
+        subprocess.run(["cmake", "--preset", preset, *extra], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["cmake", "--build", "--preset", preset], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    return directory
+
+
+def run_lint(tally, _):
+    for script in sorted((ROOT / "tests/lint").glob("check_*.py")):
+        done = subprocess.run([sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        tally.add("lint", script.stem, "failed" if done.returncode else "passed", done.stdout)
+
+
+def run_c(tally, _):
+    ctest(tally, "c", BUILD)
+
+
+def run_python(tally, _):
+    report = RESULTS / "python.xml"
+    folders = [str(ROOT / "tests" / f) for f in ("golden", "python", "abi", "hosts", "bench") if (ROOT / "tests" / f).is_dir()]
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-x" if os.environ.get("TEST_STOP") else "-q", f"--junitxml={report}", "-p", "no:cacheprovider", *folders],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if not report.exists():
+        tally.add("python", "pytest", "failed", done.stdout)
+        return
+    add_junit(tally, "python", report)
+    report.unlink()
+
+
+def run_sanitize(tally, _):
+    # The interposition tests count libc calls and the call-cost test measures time: both mean nothing in an instrumented build.
+    ctest(tally, "asan-ubsan", build_preset("asan-ubsan"), "-LE", "uninstrumented")
+
+
+def run_threads(tally, _):
+    ctest(tally, "tsan", build_preset("tsan"), "-L", "threads")
+
+
+def run_fuzz(tally, options):
+    compiler = next((c for c in ("clang-22", "clang") if subprocess.run(["which", c], stdout=subprocess.DEVNULL).returncode == 0), None)
+    if not compiler:
+        tally.add("fuzz", "all", "skipped", "no clang with libFuzzer on this machine")
+        return
+    directory = build_preset("fuzz", compiler)
+    targets = sorted(p for p in directory.glob("fuzz_*") if os.access(p, os.X_OK) and p.is_file())
+    if not targets:
+        tally.add("fuzz", "all", "failed", "no fuzz target was built")
+
+    def one(target):
+        work = RESULTS / "fuzz" / target.name
+        work.mkdir(parents=True, exist_ok=True)
+        command = [str(target), f"-max_total_time={options.fuzz_seconds}", "-timeout=20", "-rss_limit_mb=4096", "-print_final_stats=1",
+                   f"-artifact_prefix={work}/", str(work)]
+        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        for target, done in zip(targets, pool.map(one, targets)):
+            tally.add("fuzz", target.name, "failed" if done.returncode else "passed", done.stdout[-6000:])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="lint, c and python only")
+    parser.add_argument("--only", nargs="+", choices=LAYERS)
+    parser.add_argument("--fuzz-seconds", type=int, default=int(os.environ.get("TENON_FUZZ_SECONDS", "60")), help="for each target")
+    options = parser.parse_args()
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    tally = Tally()
+    for layer in options.only or (LAYERS[:3] if options.quick else LAYERS):
+        start = time.monotonic()
+        before = (tally.passed, tally.failed, tally.skipped)
+        try:
+            globals()[f"run_{layer}"](tally, options)
+        except subprocess.CalledProcessError as error:
+            tally.add(layer, " ".join(map(str, error.cmd)), "failed", f"exit status {error.returncode}")
+        counts = [now - then for now, then in zip((tally.passed, tally.failed, tally.skipped), before)]
+        print(f"-- {layer}: {counts[0]} passed, {counts[1]} failed, {counts[2]} skipped in {time.monotonic() - start:.0f} s", flush=True)
+    print(f"{tally.passed} passed, {tally.failed} failed, {tally.skipped} skipped", flush=True)
+    return 1 if tally.failed or not tally.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
