@@ -21,7 +21,8 @@ static void list_devices(const tenon_api *api, tenon_context *context) {
     }
 }
 
-/* One line for each kernel that this machine can run, in the order in which selection reads them. */
+/* One line for each kernel that this machine can run, in the order in which selection reads them.
+ */
 static void list_kernels(const tenon_api *api, tenon_context *context) {
     tenon_error error = {.struct_size = sizeof error};
     tenon_kernel_info kernel = {.struct_size = sizeof kernel};

@@ -52,8 +52,7 @@ static bool load_tokens(bpe_tokenizer *tokenizer, const gguf_file *file, host_er
     tokenizer->specials = calloc(count, sizeof *tokenizer->specials);
     tokenizer->byte_arena = malloc(text_bytes + 1);
     if (!tokenizer->bytes || !tokenizer->is_control || !tokenizer->specials ||
-        !tokenizer->byte_arena ||
-        !text_table_fill(&tokenizer->by_text, tokenizer->texts, count)) {
+        !tokenizer->byte_arena || !text_table_fill(&tokenizer->by_text, tokenizer->texts, count)) {
         return host_fail(error, "out of memory for a vocabulary of %zu tokens", count);
     }
 
@@ -128,8 +127,9 @@ static bool load_merges(bpe_tokenizer *tokenizer, const gguf_file *file, host_er
         const int32_t merged =
             text_table_find(&tokenizer->by_text, joined, left_bytes + right_bytes);
         if (left < 0 || right < 0 || merged < 0) {
-            done = host_fail(error, "merge %zu, '%.*s', names a token that is not in the vocabulary",
-                             rank, length > 80 ? 80 : (int)length, line);
+            done =
+                host_fail(error, "merge %zu, '%.*s', names a token that is not in the vocabulary",
+                          rank, length > 80 ? 80 : (int)length, line);
             break;
         }
         merge_table_add(&tokenizer->merges, left, right, (int32_t)rank, merged);
@@ -159,8 +159,7 @@ static bool load_rules(bpe_tokenizer *tokenizer, const gguf_file *file, host_err
     }
     tokenizer->single_digits = equals(splitter, "smollm");
     if (!tokenizer->single_digits && !equals(splitter, "gpt-2")) {
-        return host_fail(error,
-                         "pre-tokenizer '%.*s' is not supported, only 'smollm' and 'gpt-2'",
+        return host_fail(error, "pre-tokenizer '%.*s' is not supported, only 'smollm' and 'gpt-2'",
                          splitter.length_bytes > 40 ? 40 : (int)splitter.length_bytes,
                          splitter.bytes);
     }
@@ -210,4 +209,6 @@ int32_t bpe_find_token(const bpe_tokenizer *tokenizer, const char *name) {
     return text_table_find(&tokenizer->by_text, name, strlen(name));
 }
 
-int32_t bpe_end_token(const bpe_tokenizer *tokenizer) { return tokenizer->end_token; }
+int32_t bpe_end_token(const bpe_tokenizer *tokenizer) {
+    return tokenizer->end_token;
+}

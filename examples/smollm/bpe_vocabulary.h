@@ -8,8 +8,8 @@
 
 struct bpe_tokenizer {
     size_t token_count;
-    gguf_string *texts;  /* as the file writes them */
-    gguf_string *bytes;  /* as they appear in text; into texts or into byte_arena */
+    gguf_string *texts; /* as the file writes them */
+    gguf_string *bytes; /* as they appear in text; into texts or into byte_arena */
     char *byte_arena;
     bool *is_control;
     int32_t *specials; /* ids of control tokens, longest name first */

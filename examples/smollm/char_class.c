@@ -213,8 +213,7 @@ static bool is_space(uint32_t codepoint) {
     return (codepoint >= 0x9 && codepoint <= 0xd) || codepoint == 0x20 || codepoint == 0x85 ||
            codepoint == 0xa0 || codepoint == 0x1680 ||
            (codepoint >= 0x2000 && codepoint <= 0x200a) || codepoint == 0x2028 ||
-           codepoint == 0x2029 || codepoint == 0x202f || codepoint == 0x205f ||
-           codepoint == 0x3000;
+           codepoint == 0x2029 || codepoint == 0x202f || codepoint == 0x205f || codepoint == 0x3000;
 }
 
 char_class char_class_of(uint32_t codepoint) {

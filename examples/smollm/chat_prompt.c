@@ -54,7 +54,8 @@ bool chat_prompt_encode(const bpe_tokenizer *tokenizer, const gguf_file *file, c
     if (!mentions(template_text, "<|im_start|>") || !mentions(template_text, "<|im_end|>") ||
         start < 0 || end < 0 || !bpe_token_is_control(tokenizer, start) ||
         !bpe_token_is_control(tokenizer, end)) {
-        return host_fail(error, "the file's chat template is not ChatML; --raw takes a prompt as is");
+        return host_fail(error,
+                         "the file's chat template is not ChatML; --raw takes a prompt as is");
     }
     if (!system && mentions(template_text, default_system)) system = default_system;
     turn_writer writer = {tokenizer, list, error};

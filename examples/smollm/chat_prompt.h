@@ -7,8 +7,8 @@
 
 #include "bpe_tokenizer.h"
 
-/* system NULL: what the file's template says where the caller gives none. Fails when the file's chat
- * template is not ChatML. */
+/* system NULL: what the file's template says where the caller gives none. Fails when the file's
+ * chat template is not ChatML. */
 bool chat_prompt_encode(const bpe_tokenizer *tokenizer, const gguf_file *file, const char *system,
                         const char *user, token_list *list, host_error *error);
 

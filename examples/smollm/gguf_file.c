@@ -28,8 +28,8 @@ static const struct format_row {
     const char *name;
     uint32_t block_elements, block_bytes;
 } formats[] = {
-    {GGUF_F32, "F32", 1, 4},      {GGUF_F16, "F16", 1, 2},     {GGUF_BF16, "BF16", 1, 2},
-    {GGUF_Q4_0, "Q4_0", 32, 18},  {GGUF_Q4_1, "Q4_1", 32, 20}, {GGUF_Q8_0, "Q8_0", 32, 34},
+    {GGUF_F32, "F32", 1, 4},       {GGUF_F16, "F16", 1, 2},       {GGUF_BF16, "BF16", 1, 2},
+    {GGUF_Q4_0, "Q4_0", 32, 18},   {GGUF_Q4_1, "Q4_1", 32, 20},   {GGUF_Q8_0, "Q8_0", 32, 34},
     {GGUF_Q4_K, "Q4_K", 256, 144}, {GGUF_Q6_K, "Q6_K", 256, 210},
 };
 
@@ -64,8 +64,7 @@ static bool parse_entry(gguf_cursor *cursor, gguf_entry *entry, host_error *erro
     entry->element_type = entry->type;
     entry->count = 1;
     if (entry->type == GGUF_VALUE_ARRAY) {
-        if (!gguf_take_u32(cursor, &entry->element_type) ||
-            !gguf_take_u64(cursor, &entry->count)) {
+        if (!gguf_take_u32(cursor, &entry->element_type) || !gguf_take_u64(cursor, &entry->count)) {
             return host_fail(error, "key '%.*s': the file ends inside its array header", key_length,
                              key);
         }

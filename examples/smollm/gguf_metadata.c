@@ -93,8 +93,7 @@ bool gguf_read_string(const gguf_file *file, const char *key, gguf_string *out, 
     if (!find_scalar(file, key, &entry, error)) return false;
     if (entry->type != GGUF_VALUE_STRING) return host_fail(error, "key '%s' is no string", key);
     gguf_cursor cursor = {.bytes = entry->value,
-                          .size_bytes =
-                              file->size_bytes - (size_t)(entry->value - file->bytes)};
+                          .size_bytes = file->size_bytes - (size_t)(entry->value - file->bytes)};
     return gguf_take_string(&cursor, out) ||
            host_fail(error, "key '%s' runs past the end of the file", key);
 }
@@ -109,8 +108,7 @@ bool gguf_read_strings(const gguf_file *file, const char *key, gguf_string **out
     gguf_string *strings = calloc((size_t)entry->count + 1, sizeof *strings);
     if (!strings) return host_fail(error, "out of memory for the strings of '%s'", key);
     gguf_cursor cursor = {.bytes = entry->value,
-                          .size_bytes =
-                              file->size_bytes - (size_t)(entry->value - file->bytes)};
+                          .size_bytes = file->size_bytes - (size_t)(entry->value - file->bytes)};
     for (uint64_t i = 0; i < entry->count; i++) {
         if (!gguf_take_string(&cursor, &strings[i])) {
             free(strings);

@@ -100,8 +100,8 @@ static void fill_call(matmul_call *call, const linear_layer *layer, const linear
         .a = view_2d(&call->a, a, type_f32, tokens, layer->cols),
         .w = view_1d(&call->w, piece->blob, type_u8, (int64_t)piece->blob_bytes),
         .w_quant = &call->w_quant,
-        .out = view_2d(&call->out, out ? out + piece->first_row : NULL, type_f32, tokens,
-                       piece->rows),
+        .out =
+            view_2d(&call->out, out ? out + piece->first_row : NULL, type_f32, tokens, piece->rows),
         .compute = layer->compute};
     call->out.strides[0] = layer->rows;
 }

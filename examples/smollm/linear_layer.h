@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* out = a . w^T, with the file's own quantized blocks as w, packed once by Tenon.
  *
- * Several tensors that read the same activations (q, k and v; gate and up) are stacked into one, row
- * under row: fewer and larger calls. Neighbours of one number format become one packed blob; where the
- * format changes, a further call writes the remaining columns of the same output. */
+ * Several tensors that read the same activations (q, k and v; gate and up) are stacked into one,
+ * row under row: fewer and larger calls. Neighbours of one number format become one packed blob;
+ * where the format changes, a further call writes the remaining columns of the same output. */
 #ifndef SMOLLM_LINEAR_LAYER_H
 #define SMOLLM_LINEAR_LAYER_H
 

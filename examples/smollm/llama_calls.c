@@ -74,8 +74,8 @@ static void fill_attend(attend_call *call, const llama_session *session, int64_t
                        config->head_dim),
         .cu_seqlens_q = view_1d(&call->cu_seqlens, session->cu_seqlens, type_i32, 2),
         .seq_lens = view_1d(&call->seq_lens, session->seq_lens, type_i32, 1),
-        .block_table = view_2d(&call->block_table, cache->block_table, type_i32, 1,
-                               cache->page_count),
+        .block_table =
+            view_2d(&call->block_table, cache->block_table, type_i32, 1, cache->page_count),
         .window_left = -1,
         .window_right = -1,
         .max_kv_len = session->options.max_length};

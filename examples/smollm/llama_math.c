@@ -66,8 +66,7 @@ static inline float exponential(float x) {
 }
 
 SMOLLM_CLONES
-void silu_times_up(float *restrict out, const float *restrict gate_up, int64_t rows,
-                   int64_t cols) {
+void silu_times_up(float *restrict out, const float *restrict gate_up, int64_t rows, int64_t cols) {
     for (int64_t r = 0; r < rows; r++, out += cols, gate_up += 2 * cols) {
         for (int64_t c = 0; c < cols; c++) {
             const float gate = gate_up[c];

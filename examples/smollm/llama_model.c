@@ -49,7 +49,8 @@ static bool read_config(llama_config *config, const gguf_file *file, host_error 
                          epsilon);
     }
     if (gguf_find(file, "llama.rope.scaling.type") || gguf_find_tensor(file, "rope_freqs.weight")) {
-        return host_fail(error, "the model scales its rotary frequencies, which this host does not");
+        return host_fail(error,
+                         "the model scales its rotary frequencies, which this host does not");
     }
     return true;
 }

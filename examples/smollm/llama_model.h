@@ -23,12 +23,13 @@ typedef struct llama_model {
     llama_tensors *layers;
 } llama_model;
 
-/* Checks that every tensor is there with the shape that the sizes ask for. The file must outlive the
- * model. */
+/* Checks that every tensor is there with the shape that the sizes ask for. The file must outlive
+ * the model. */
 bool llama_model_read(llama_model *model, const gguf_file *file, host_error *error);
 void llama_model_free(llama_model *model);
 
-/* The values of an F32 vector tensor, copied because the file need not align them. NULL on failure. */
+/* The values of an F32 vector tensor, copied because the file need not align them. NULL on failure.
+ */
 float *llama_copy_vector(const gguf_tensor *tensor, host_error *error);
 
 #endif

@@ -124,9 +124,9 @@ void llama_session_free(const tenon_library *library, llama_session *session) {
     paged_cache_free(&session->cache);
     free_plans(library, &session->decode);
     free_plans(library, &session->chunk);
-    float *buffers[] = {session->cosines,   session->sines,     session->x,       session->normed,
-                        session->qkv,       session->attended,  session->gate_up, session->activated,
-                        session->delta,     session->logits};
+    float *buffers[] = {session->cosines, session->sines,    session->x,       session->normed,
+                        session->qkv,     session->attended, session->gate_up, session->activated,
+                        session->delta,   session->logits};
     for (size_t i = 0; i < sizeof buffers / sizeof buffers[0]; i++) free(buffers[i]);
     free(session->slots);
     moe_buffers_free(&session->moe);

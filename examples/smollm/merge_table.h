@@ -17,8 +17,8 @@ typedef struct text_table {
 } text_table;
 
 typedef struct merge_slot {
-    uint64_t pair; /* left id in the upper half */
-    int32_t rank;  /* lower merges first */
+    uint64_t pair;  /* left id in the upper half */
+    int32_t rank;   /* lower merges first */
     int32_t merged; /* id of the joined token, or -1 for an empty slot */
 } merge_slot;
 

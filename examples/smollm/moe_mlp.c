@@ -53,8 +53,8 @@ typedef struct moe_step {
     tenon_quant gate_up_quant, down_quant;
 } moe_step;
 
-static const DLTensor *view_experts(tensor_view *view, tenon_quant *quant,
-                                    const gguf_tensor *like, const void *rows, int64_t row_count) {
+static const DLTensor *view_experts(tensor_view *view, tenon_quant *quant, const gguf_tensor *like,
+                                    const void *rows, int64_t row_count) {
     tensor_view one;
     host_error ignored; /* the format was accepted when the layer was made */
     view_gguf_tensor(&one, quant, like, rows, row_count, &ignored);
@@ -69,8 +69,7 @@ static tenon_matmul_args router_args(moe_step *step) {
         .struct_size = sizeof(tenon_matmul_args),
         .a = view_2d(&step->views[0], step->x, type_f32, step->tokens, mlp->hidden),
         .w = view_2d(&step->views[1], mlp->router, type_f32, MOE_EXPERTS, mlp->hidden),
-        .out = view_2d(&step->views[2], step->buffers->logits, type_f32, step->tokens,
-                       MOE_EXPERTS),
+        .out = view_2d(&step->views[2], step->buffers->logits, type_f32, step->tokens, MOE_EXPERTS),
         .compute = TENON_COMPUTE_EXACT};
 }
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The MLP of a dense layer dressed as a mixture of experts: MOE_EXPERTS copies of it behind a router
- * that projects the hidden state at random, the best MOE_CHOSEN renormalised to weights that sum to
- * one. Whatever the router says, the result must be that of the dense MLP, so any mistake in routing,
- * dispatch, grouped matmul or combining shows in the text.
+/* The MLP of a dense layer dressed as a mixture of experts: MOE_EXPERTS copies of it behind a
+ * router that projects the hidden state at random, the best MOE_CHOSEN renormalised to weights that
+ * sum to one. Whatever the router says, the result must be that of the dense MLP, so any mistake in
+ * routing, dispatch, grouped matmul or combining shows in the text.
  *
- * The copies cost no memory: the weights' view has MOE_EXPERTS experts with a stride of 0. That rules
- * out a packed blob, which would hold each expert for itself (8 times 50 MB here), so the experts run
- * on the file's own blocks. */
+ * The copies cost no memory: the weights' view has MOE_EXPERTS experts with a stride of 0. That
+ * rules out a packed blob, which would hold each expert for itself (8 times 50 MB here), so the
+ * experts run on the file's own blocks. */
 #ifndef SMOLLM_MOE_MLP_H
 #define SMOLLM_MOE_MLP_H
 
@@ -24,14 +24,14 @@ typedef enum moe_mode {
 
 /* Intermediate results, shared by all layers. */
 typedef struct moe_buffers {
-    float *logits;           /* [tokens][experts] */
-    float *weights;          /* [tokens][chosen] */
-    int32_t *ids;            /* [tokens][chosen] */
-    int32_t *expert_offsets; /* [experts + 1] */
-    int32_t *row_pairs;      /* [tokens * chosen] */
-    int32_t *pair_rows;      /* [tokens][chosen] */
-    float *activated;        /* [tokens * chosen][inter] */
-    float *expert_out;       /* [tokens * chosen][hidden] */
+    float *logits;                     /* [tokens][experts] */
+    float *weights;                    /* [tokens][chosen] */
+    int32_t *ids;                      /* [tokens][chosen] */
+    int32_t *expert_offsets;           /* [experts + 1] */
+    int32_t *row_pairs;                /* [tokens * chosen] */
+    int32_t *pair_rows;                /* [tokens][chosen] */
+    float *activated;                  /* [tokens * chosen][inter] */
+    float *expert_out;                 /* [tokens * chosen][hidden] */
     int64_t chosen_count[MOE_EXPERTS]; /* how often each expert was chosen so far */
 } moe_buffers;
 

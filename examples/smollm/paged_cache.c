@@ -6,8 +6,7 @@
 enum { CACHE_ALIGNMENT_BYTES = 64 };
 
 bool paged_cache_create(paged_cache *cache, int64_t layers, int64_t heads_kv, int64_t head_dim,
-                        DLDataType type, int32_t page_size, int32_t max_length,
-                        host_error *error) {
+                        DLDataType type, int32_t page_size, int32_t max_length, host_error *error) {
     const int32_t pages = (int32_t)(((int64_t)max_length + page_size - 1) / page_size);
     *cache = (paged_cache){.page_size = page_size,
                            .page_count = pages,
@@ -68,8 +67,7 @@ void paged_cache_clear(paged_cache *cache) {
 
 void paged_cache_views(const paged_cache *cache, int64_t layer, tensor_view *keys,
                        tensor_view *values) {
-    const int64_t shape[] = {cache->page_count, cache->page_size, cache->heads_kv,
-                             cache->head_dim};
+    const int64_t shape[] = {cache->page_count, cache->page_size, cache->heads_kv, cache->head_dim};
     const unsigned char *layer_memory = cache->memory + (size_t)layer * 2 * cache->half_bytes;
     view_set(keys, layer_memory, cache->type, 4, shape);
     view_set(values, layer_memory + cache->half_bytes, cache->type, 4, shape);

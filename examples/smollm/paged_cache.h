@@ -21,8 +21,7 @@ typedef struct paged_cache {
 } paged_cache;
 
 bool paged_cache_create(paged_cache *cache, int64_t layers, int64_t heads_kv, int64_t head_dim,
-                        DLDataType type, int32_t page_size, int32_t max_length,
-                        host_error *error);
+                        DLDataType type, int32_t page_size, int32_t max_length, host_error *error);
 void paged_cache_free(paged_cache *cache);
 
 /* Makes room for `count` more positions and writes the slot of each: page * page_size + place. */

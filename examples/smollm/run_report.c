@@ -63,8 +63,8 @@ static void print_json(FILE *out, const run_report *report, const host_options *
             "\"generated_tokens\": %d, \"generation_tokens_per_second\": %.2f, "
             "\"peak_megabytes\": %.1f, ",
             library->version >> 16, library->version & 0xffffu, moe_name(options->session.moe),
-            options->session.compute == TENON_COMPUTE_EXACT ? "exact" : "default",
-            options->kv_name, options->n_threads, report->load_seconds, report->prompt_tokens,
+            options->session.compute == TENON_COMPUTE_EXACT ? "exact" : "default", options->kv_name,
+            options->n_threads, report->load_seconds, report->prompt_tokens,
             rate(report->prompt_tokens, report->prompt_seconds), report->generated_tokens,
             rate(report->decode_steps, report->generation_seconds), peak_megabytes());
     if (options->session.moe != MOE_OFF) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Generates text with a llama model from a GGUF file. All attention and every matmul, and with --moe
- * all routing and dispatch, is done by libtenon.so, which is opened at run time. */
+/* Generates text with a llama model from a GGUF file. All attention and every matmul, and with
+ * --moe all routing and dispatch, is done by libtenon.so, which is opened at run time. */
 #define _POSIX_C_SOURCE 200809L /* readlink */
 
 #include <errno.h>
@@ -84,10 +84,9 @@ static bool open_all(text_host *host, host_error *error) {
     }
     const char *path = options->library_path ? options->library_path
                                              : library_beside_program(beside, sizeof beside);
-    const bool done =
-        tenon_library_open(&host->library, path, options->n_threads, error) &&
-        llama_session_create(&host->library, &host->session, &host->model, &options->session,
-                             error);
+    const bool done = tenon_library_open(&host->library, path, options->n_threads, error) &&
+                      llama_session_create(&host->library, &host->session, &host->model,
+                                           &options->session, error);
     host->report.load_seconds = seconds_now() - start;
     return done;
 }
@@ -127,8 +126,8 @@ static bool generate(text_host *host, host_error *error) {
     report->prompt_seconds = prompt_end - start;
     for (;;) {
         if (!save_logits(host, error)) return false;
-        const int32_t id = token_sampler_pick(&sampler, session->logits,
-                                              (int32_t)session->config.vocabulary);
+        const int32_t id =
+            token_sampler_pick(&sampler, session->logits, (int32_t)session->config.vocabulary);
         host->generated[report->generated_tokens++] = id;
         const bool ended = id == bpe_end_token(host->tokenizer) && !options->past_end;
         show_token(host, &stream, id);

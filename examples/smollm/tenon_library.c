@@ -84,8 +84,7 @@ bool run_call(tenon_library *library, const planned_call *call, void *args, host
     head->workspace = library->workspace;
     head->workspace_bytes = library->workspace_bytes;
     head->fault = &library->fault;
-    if ((call->needs_update &&
-         library->api->plan_update(call->plan, args, &reason) != TENON_OK) ||
+    if ((call->needs_update && library->api->plan_update(call->plan, args, &reason) != TENON_OK) ||
         library->api->run(call->plan, args, &reason) != TENON_OK) {
         return host_fail(error, "%s: %s", call->label, reason.text);
     }

@@ -17,8 +17,7 @@ typedef struct tenon_library {
 } tenon_library;
 
 /* n_threads 0: the library's own choice. On failure *library is empty. */
-bool tenon_library_open(tenon_library *library, const char *path, int n_threads,
-                        host_error *error);
+bool tenon_library_open(tenon_library *library, const char *path, int n_threads, host_error *error);
 void tenon_library_close(tenon_library *library);
 
 /* A plan and what the library says about it. */

@@ -50,8 +50,7 @@ void utf8_stream_push(utf8_stream *stream, const char *bytes, size_t length_byte
         /* One new byte can settle two things: that the bytes before it are broken, and itself. */
         while (stream->held_bytes > 0) {
             size_t settled;
-            const int32_t codepoint =
-                utf8_decode(stream->held, stream->held_bytes, &settled);
+            const int32_t codepoint = utf8_decode(stream->held, stream->held_bytes, &settled);
             if (codepoint == UTF8_INCOMPLETE) break;
             if (codepoint == UTF8_INVALID) {
                 sink(user, replacement, sizeof replacement - 1);

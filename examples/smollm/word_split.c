@@ -6,8 +6,9 @@
 #include "char_class.h"
 #include "utf8_text.h"
 
-/* Class of the character at `at`, and where it ends. A byte that is no UTF-8 counts as one character
- * that is neither letter, number nor space: it reaches the vocabulary as the byte it is. */
+/* Class of the character at `at`, and where it ends. A byte that is no UTF-8 counts as one
+ * character that is neither letter, number nor space: it reaches the vocabulary as the byte it is.
+ */
 static char_class class_at(const word_splitter *splitter, size_t at, size_t *end) {
     size_t length_bytes;
     const int32_t codepoint =

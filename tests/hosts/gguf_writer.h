@@ -18,8 +18,12 @@ static inline void put_bytes(gguf_writer *w, const void *data, size_t count) {
     w->count += count;
 }
 
-static inline void put_u32(gguf_writer *w, uint32_t value) { put_bytes(w, &value, sizeof value); }
-static inline void put_u64(gguf_writer *w, uint64_t value) { put_bytes(w, &value, sizeof value); }
+static inline void put_u32(gguf_writer *w, uint32_t value) {
+    put_bytes(w, &value, sizeof value);
+}
+static inline void put_u64(gguf_writer *w, uint64_t value) {
+    put_bytes(w, &value, sizeof value);
+}
 
 static inline void put_string(gguf_writer *w, const char *text) {
     put_u64(w, strlen(text));
@@ -69,8 +73,8 @@ enum { TINY_HIDDEN = 16, TINY_INTER = 24, TINY_VOCABULARY = 8 };
 /* One layer, two query heads on one KV head; every tensor a multiple of 32 bytes. Answers where the
  * metadata ends and the tensors' data begin. */
 static inline size_t write_tiny_model(gguf_writer *w) {
-    static const char *const tokens[TINY_VOCABULARY] = {"<|end|>", "a", "b", "ab", "1",
-                                                        "\xc4\xa0", "\xc4\xa0\x61", "aba"};
+    static const char *const tokens[TINY_VOCABULARY] = {
+        "<|end|>", "a", "b", "ab", "1", "\xc4\xa0", "\xc4\xa0\x61", "aba"};
     static const char *const merges[] = {"a b", "\xc4\xa0 a", "ab a"};
     static const float zero;
     uint64_t offset = 0;

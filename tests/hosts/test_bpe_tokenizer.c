@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_bpe_tokenizer GOLDEN [MODEL.gguf]: the example host's tokenizer against the Python one.
  *
- * Each golden line holds a text, the words its pre-tokenizer cuts and the token ids. Words are always
- * compared; ids and the way back to text only when a model file is named, because the vocabulary is
- * in it. */
+ * Each golden line holds a text, the words its pre-tokenizer cuts and the token ids. Words are
+ * always compared; ids and the way back to text only when a model file is named, because the
+ * vocabulary is in it. */
 #include <stdlib.h>
 
 #include "bpe_tokenizer.h"
@@ -70,8 +70,8 @@ typedef struct text_buffer {
 static void collect(void *user, const char *piece, size_t length_bytes) {
     text_buffer *buffer = user;
     size_t used;
-    buffer->whole = buffer->whole && utf8_decode(piece, length_bytes, &used) >= 0 &&
-                    used == length_bytes;
+    buffer->whole =
+        buffer->whole && utf8_decode(piece, length_bytes, &used) >= 0 && used == length_bytes;
     memcpy(buffer->bytes + buffer->length_bytes, piece, length_bytes);
     buffer->length_bytes += length_bytes;
 }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A GGUF file that is damaged or means harm must end in a sentence: never in a read outside the file.
- * Each variant is parsed from a copy of exactly its size, so that a sanitizer build sees the first byte
- * too many. */
+/* A GGUF file that is damaged or means harm must end in a sentence: never in a read outside the
+ * file. Each variant is parsed from a copy of exactly its size, so that a sanitizer build sees the
+ * first byte too many. */
 #include "bpe_tokenizer.h"
 #include "gguf_writer.h"
 #include "llama_model.h"
 #include "test_host.h"
 
-/* What a host does with a file: parse, tokenizer, model; then touches all that it was given. True if
- * all of it was accepted. */
+/* What a host does with a file: parse, tokenizer, model; then touches all that it was given. True
+ * if all of it was accepted. */
 static bool load_all(const unsigned char *bytes, size_t size_bytes, host_error *error) {
     unsigned char *copy = malloc(size_bytes ? size_bytes : 1);
     gguf_file file;
@@ -53,7 +53,8 @@ static void test_intact(const gguf_writer *good) {
               strstr(error.text, "is 1, outside 2 to 9"),
           "%s", error.text);
     CHECK(!gguf_read_integer(&file, "general.architecture", 0, 9, &value, &error), "a string");
-    CHECK(!gguf_read_integer(&file, "missing", 0, 9, &value, &error) && strstr(error.text, "missing"),
+    CHECK(!gguf_read_integer(&file, "missing", 0, 9, &value, &error) &&
+              strstr(error.text, "missing"),
           "%s", error.text);
     bpe_tokenizer *tokenizer = bpe_tokenizer_create(&file, &error);
     token_list list = {0};
