@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names: unique base names, no words that say "another attempt", no identifiers that C reserves."""
+import re
+from collections import defaultdict
+
+from tree import C_SUFFIXES, CODE_SUFFIXES, files, report, text
+
+SAME_NAME_ALLOWED = {"CMakeLists.txt", "README.md", "__init__.py", "__main__.py", "conftest.py"}
+ATTEMPT_WORDS = re.compile(r"(^|_)(v2|v3|fast|new|old|opt|tmp|misc|util|utils|final)(_|$)")
+# Identifiers with two underscores that a compiler or a contract gives; all others are reserved.
+GIVEN = re.compile(r"^(__builtin_|__atomic_|__ATOMIC_|__get_cpuid|__i386__|__tvm_ffi_|__attribute__|__asm__|__volatile__|__cplusplus|__has_|__GNUC__|__clang|__x86_64__|__aarch64__|"
+                   r"__AVX|__ARM|__FMA|__F16C|__SANITIZE|__FILE__|__LINE__|__VA_ARGS__|__func__|__m\d+|__mmask|__linux__|__BYTE_ORDER__|__ORDER_|__extension__|__OPTIMIZE__|__SSE|__BMI|__int128|__STDC|__restrict|__libc_|__NR_)")
+
+problems = []
+by_name = defaultdict(list)
+for path in files():
+    if path.parts[0] == "abi" and "snapshot" in path.parts:
+        continue
+    by_name[path.name].append(str(path))
+    if path.suffix in CODE_SUFFIXES and ATTEMPT_WORDS.search(path.stem):
+        problems.append(f"{path}: the name says it is another attempt; a better kernel replaces the old one")
+    if path.suffix in C_SUFFIXES:
+        code = re.sub(r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\])*\"", " ", text(path), flags=re.S)
+        for word in sorted(set(re.findall(r"\b__\w+", code))):
+            if not GIVEN.match(word) and not (path.parts[0] == "tests" and word.startswith("__")):
+                problems.append(f"{path}: {word} is a reserved identifier")
+for name, paths in by_name.items():
+    if len(paths) > 1 and name not in SAME_NAME_ALLOWED and not name.startswith("."):
+        problems.append(f"{name}: {len(paths)} files of this name: {', '.join(paths)}")
+report(problems, f"{len(by_name)} names")

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One row registers a kernel: every row has its kernel, every kernel its row, and the name is the symbol."""
+import re
+
+from tree import files, report, text
+
+rows, kernels, problems = {}, {}, []
+for path in files():
+    if path.parts[0] != "backends":
+        continue
+    if path.suffix == ".def":
+        for name in re.findall(r"^TENON_KERNEL(?:_X86|_ARM)?\((\w+)\)", text(path), flags=re.M):
+            if name in rows and "ref_" not in name:
+                problems.append(f"{path}: {name} has a row in {rows[name]} too")
+            rows[name] = path
+    elif path.suffix in (".c", ".inl"):
+        source = text(path)
+        for name in re.findall(r"^const tenon_kernel tenon_(\w+)\s*=", source, flags=re.M):
+            kernels[name] = path
+            if f'"{name}"' not in source:
+                problems.append(f"{path}: the kernel tenon_{name} does not carry its own name")
+for name in sorted(set(rows) - set(kernels)):
+    # A kernel that a macro defines says its name in one of its own folder's files.
+    folder = rows[name].parent
+    if not any(name in text(p) for p in files() if p.suffix in (".c", ".inl", ".h") and p.parts[0] == "backends" and (p.parent == folder or name.startswith("ref_"))):
+        problems.append(f"{rows[name]}: no kernel tenon_{name}")
+for name in sorted(set(kernels) - set(rows)):
+    problems.append(f"{kernels[name]}: tenon_{name} has no row")
+report(problems, f"{len(rows)} rows")
