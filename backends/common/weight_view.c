@@ -36,9 +36,9 @@ static int32_t plain_view(const DLTensor *tensor, tenon_weight_view *view, tenon
     int d = tensor->ndim - 2;
     view->number = tenon_number_of(tensor->dtype);
     int64_t bytes = tenon_number_bytes(view->number);
-    if (bytes == 0 || tensor->dtype.lanes != 1) {
-        CANNOT("elements of type %s need a descriptor that says their format",
-               tenon_number_name(view->number));
+    if (view->number < TENON_NUMBER_F32 || view->number > TENON_NUMBER_E5M2FNUZ) {
+        WRONG("elements of type %s need a descriptor that says their format",
+              tenon_number_name(view->number));
     }
     view->n = tensor->shape[d];
     view->k = tensor->shape[d + 1];
@@ -204,45 +204,60 @@ static int32_t resolve_groups(const tenon_quant *quant, const tenon_format_stora
     return TENON_OK;
 }
 
+/* What the tensors of scales may look like beside the elements. */
+typedef struct tensor_form {
+    int has_experts; /* a first dimension of experts, as the elements have */
+    int more_rows;   /* they may go on for rows that the elements do not have: activations whose
+                        descriptor was made for the largest number of tokens */
+} tensor_form;
+
+static int extent_fits(int64_t got, int64_t want, int more) {
+    return more ? got >= want : got == want;
+}
+
 /* Fits a parameter tensor to [rows, cols] groups (with the experts before, if the weight has them).
  * A dimension of one group may be left out, and so may both. `swapped`: stored as [cols, rows]. */
-static int32_t fit_plane(const char *what, const DLTensor *tensor, int has_experts, int64_t experts,
-                         int64_t rows, int64_t cols, int swapped, tenon_parameter_plane *plane,
-                         tenon_reason *why) {
-    int first = has_experts ? 1 : 0;
+static int32_t fit_plane(const char *what, const DLTensor *tensor, tensor_form form,
+                         int64_t experts, int64_t rows, int64_t cols, int swapped,
+                         tenon_parameter_plane *plane, tenon_reason *why) {
+    int first = form.has_experts ? 1 : 0;
     int64_t want[2] = {swapped ? cols : rows, swapped ? rows : cols};
     int64_t stride[2] = {0, 0};
-    if (tensor->ndim < first || (has_experts && tensor->shape[0] != experts)) {
+    if (tensor->ndim < first || (form.has_experts && tensor->shape[0] != experts)) {
         WRONG("%s: the first dimension must be the %lld experts", what, (ll)experts);
     }
-    int fits;
+    int fits, n_dimension = swapped ? 1 : 0; /* the one that counts row groups */
     int d = tensor->ndim - first;
     if (d == 2) {
-        fits = tensor->shape[first] == want[0] && tensor->shape[first + 1] == want[1];
-        stride[0] = stride_of(tensor, first);
-        stride[1] = stride_of(tensor, first + 1);
+        fits = 1;
+        for (int i = 0; i < 2; i++) {
+            int more = form.more_rows && i == n_dimension;
+            fits = fits && extent_fits(tensor->shape[first + i], want[i], more);
+            stride[i] = stride_of(tensor, first + i);
+        }
     } else if (d == 1) {
-        int which = want[0] == 1 ? 1 : 0; /* the dimension that is there */
-        fits = want[1 - which] == 1 && tensor->shape[first] == want[which];
-        stride[which] = stride_of(tensor, first);
+        int there = cols == 1 ? n_dimension : 1 - n_dimension;
+        int more = form.more_rows && there == n_dimension;
+        fits = (cols == 1 || rows == 1) && extent_fits(tensor->shape[first], want[there], more);
+        stride[there] = stride_of(tensor, first);
     } else {
-        fits = d == 0 && want[0] == 1 && want[1] == 1;
+        fits = d == 0 && rows <= 1 && cols == 1;
     }
     if (!fits) {
         WRONG("%s: shape [%s%lld, %lld] expected, got %d dimensions [%lld, %lld]", what,
-              has_experts ? "experts, " : "", (ll)want[0], (ll)want[1], (int)tensor->ndim,
+              form.has_experts ? "experts, " : "", (ll)want[0], (ll)want[1], (int)tensor->ndim,
               (ll)(d >= 1 ? tensor->shape[first] : 1), (ll)(d >= 2 ? tensor->shape[first + 1] : 1));
     }
     plane->present = 1;
     plane->number = tenon_number_of(tensor->dtype);
     plane->data = (const uint8_t *)tenon_data(tensor);
-    plane->expert_stride = has_experts ? stride_of(tensor, 0) : 0;
+    plane->expert_stride = form.has_experts ? stride_of(tensor, 0) : 0;
     plane->row_stride = stride[swapped ? 1 : 0];
     plane->col_stride = stride[swapped ? 0 : 1];
     return TENON_OK;
 }
 
-static int32_t fit_swizzled(const DLTensor *scale, int has_experts, tenon_weight_view *view,
+static int32_t fit_swizzled(const DLTensor *scale, tensor_form form, tenon_weight_view *view,
                             tenon_reason *why) {
     int64_t bytes = tenon_scale_128x4_bytes(view->n, view->col_groups), count = 1;
     for (int i = scale->ndim - 1; i >= 0; i--) {
@@ -251,7 +266,7 @@ static int32_t fit_swizzled(const DLTensor *scale, int has_experts, tenon_weight
         }
         count *= scale->shape[i];
     }
-    if (count != bytes * view->experts) {
+    if (!extent_fits(count, bytes * view->experts, form.more_rows)) {
         WRONG(
             "scale: %lld bytes expected for %lld rows of %lld blocks in the 128x4 layout, got %lld",
             (ll)(bytes * view->experts), (ll)view->n, (ll)view->col_groups, (ll)count);
@@ -259,7 +274,7 @@ static int32_t fit_swizzled(const DLTensor *scale, int has_experts, tenon_weight
     view->scale_swizzled = 1;
     view->scale.present = 1;
     view->scale.data = (const uint8_t *)tenon_data(scale);
-    view->scale.expert_stride = has_experts ? bytes : 0;
+    view->scale.expert_stride = form.has_experts ? bytes : 0;
     return TENON_OK;
 }
 
@@ -290,7 +305,7 @@ static int32_t resolve_scale_number(const DLTensor *scale, int32_t format, tenon
 }
 
 static int32_t scale_plane(const tenon_quant *quant, const tenon_format_storage *storage,
-                           int has_experts, tenon_weight_view *view, tenon_reason *why) {
+                           tensor_form form, tenon_weight_view *view, tenon_reason *why) {
     const DLTensor *scale = quant->scale;
     if (!scale) WRONG("scale is NULL, %s needs it", storage->name);
     if (quant->scale_layout < 0 || quant->scale_layout >= TENON_SCALE_LAYOUT_COUNT) {
@@ -301,17 +316,17 @@ static int32_t scale_plane(const tenon_quant *quant, const tenon_format_storage 
             WRONG("scale_layout: SWIZZLE_128X4 is for the MX formats and NVFP4, not for %s",
                   storage->name);
         }
-        TRY(fit_swizzled(scale, has_experts, view, why));
+        TRY(fit_swizzled(scale, form, view, why));
     } else {
         int swapped = storage->k_first; /* GPTQ and AWQ store parameters as they store elements */
-        TRY(fit_plane("scale", scale, has_experts, view->experts, view->row_groups,
-                      view->col_groups, swapped, &view->scale, why));
+        TRY(fit_plane("scale", scale, form, view->experts, view->row_groups, view->col_groups,
+                      swapped, &view->scale, why));
     }
     return resolve_scale_number(scale, quant->format, view, why);
 }
 
 static int32_t zero_plane(const tenon_quant *quant, const tenon_format_storage *storage,
-                          int has_experts, tenon_weight_view *view, tenon_reason *why) {
+                          tensor_form form, tenon_weight_view *view, tenon_reason *why) {
     const DLTensor *zero = quant->zero_point;
     if (!zero) return TENON_OK;
     int packed = tenon_format_is_word_packed(quant->format);
@@ -323,16 +338,15 @@ static int32_t zero_plane(const tenon_quant *quant, const tenon_format_storage *
         if (number != TENON_NUMBER_I32) {
             WRONG("zero_point: i32 words expected, got %s", tenon_number_name(number));
         }
-        return fit_plane("zero_point", zero, has_experts, view->experts,
-                         ceil_div(view->n, per_word), view->col_groups, storage->k_first,
-                         &view->zero_point, why);
+        return fit_plane("zero_point", zero, form, view->experts, ceil_div(view->n, per_word),
+                         view->col_groups, storage->k_first, &view->zero_point, why);
     }
     if (number != TENON_NUMBER_I32 && number != TENON_NUMBER_I8 && number != TENON_NUMBER_U8 &&
         number != TENON_NUMBER_F32 && number != TENON_NUMBER_F16 && number != TENON_NUMBER_BF16) {
         WRONG("zero_point: %s is not a zero point", tenon_number_name(number));
     }
-    return fit_plane("zero_point", zero, has_experts, view->experts, view->row_groups,
-                     view->col_groups, 0, &view->zero_point, why);
+    return fit_plane("zero_point", zero, form, view->experts, view->row_groups, view->col_groups, 0,
+                     &view->zero_point, why);
 }
 
 static int32_t index_plane(const tenon_quant *quant, const tenon_format_storage *storage,
@@ -347,7 +361,8 @@ static int32_t index_plane(const tenon_quant *quant, const tenon_format_storage 
         WRONG("group_index: i32 expected, got %s",
               tenon_number_name(tenon_number_of(index->dtype)));
     }
-    return fit_plane("group_index", index, 0, 1, 1, view->k, 0, &view->group_index, why);
+    return fit_plane("group_index", index, (tensor_form){0, 0}, 1, 1, view->k, 0,
+                     &view->group_index, why);
 }
 
 /* With a group index the table of groups may be larger than k / group_cols: a shard of a weight
@@ -362,8 +377,8 @@ static int32_t groups_of_index(const tenon_quant *quant, const tenon_format_stor
     return TENON_OK;
 }
 
-int32_t tenon_weight_view_from(const DLTensor *tensor, const tenon_quant *quant,
-                               tenon_weight_view *view, tenon_reason *why) {
+static int32_t make_view(const DLTensor *tensor, const tenon_quant *quant, tensor_form form,
+                         tenon_weight_view *view, tenon_reason *why) {
     tenon_weight_view made = {.experts = 1, .group_rows = 1, .group_cols = 1};
     int32_t format = quant ? quant->format : TENON_FORMAT_NONE;
     if (format < 0 || format >= TENON_FORMAT_COUNT)
@@ -373,8 +388,8 @@ int32_t tenon_weight_view_from(const DLTensor *tensor, const tenon_quant *quant,
     if (tensor->ndim != 2 && tensor->ndim != 3) {
         WRONG("2 dimensions expected, or 3 with experts, got %d", (int)tensor->ndim);
     }
-    int has_experts = tensor->ndim == 3;
-    if (has_experts) made.experts = tensor->shape[0];
+    form.has_experts = tensor->ndim == 3;
+    if (form.has_experts) made.experts = tensor->shape[0];
     made.format = format;
     made.data = (const uint8_t *)tenon_data(tensor);
 
@@ -401,8 +416,8 @@ int32_t tenon_weight_view_from(const DLTensor *tensor, const tenon_quant *quant,
         return TENON_OK;
     }
     TRY(groups_of_index(quant, storage, &made, why));
-    TRY(scale_plane(quant, storage, has_experts, &made, why));
-    TRY(zero_plane(quant, storage, has_experts, &made, why));
+    TRY(scale_plane(quant, storage, form, &made, why));
+    TRY(zero_plane(quant, storage, form, &made, why));
     TRY(index_plane(quant, storage, &made, why));
     if (quant->global_scale) {
         if (format != TENON_FORMAT_NVFP4)
@@ -410,10 +425,20 @@ int32_t tenon_weight_view_from(const DLTensor *tensor, const tenon_quant *quant,
         if (tenon_number_of(quant->global_scale->dtype) != TENON_NUMBER_F32) {
             WRONG("global_scale: f32 expected");
         }
-        TRY(fit_plane("global_scale", quant->global_scale, has_experts, made.experts, 1, 1, 0,
+        TRY(fit_plane("global_scale", quant->global_scale, form, made.experts, 1, 1, 0,
                       &made.global_scale, why));
         made.global_divides = (quant->flags & TENON_QUANT_RECIPROCAL_GLOBAL_SCALE) != 0;
     }
     *view = made;
     return TENON_OK;
+}
+
+int32_t tenon_weight_view_from(const DLTensor *tensor, const tenon_quant *quant,
+                               tenon_weight_view *view, tenon_reason *why) {
+    return make_view(tensor, quant, (tensor_form){0, 0}, view, why);
+}
+
+int32_t tenon_activation_view_from(const DLTensor *tensor, const tenon_quant *quant,
+                                   tenon_weight_view *view, tenon_reason *why) {
+    return make_view(tensor, quant, (tensor_form){0, 1}, view, why);
 }

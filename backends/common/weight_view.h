@@ -51,6 +51,11 @@ typedef struct tenon_weight_group {
 int32_t tenon_weight_view_from(const DLTensor *tensor, const tenon_quant *quant,
                                tenon_weight_view *view, tenon_reason *why);
 
+/* The same for activations: scales and zero points may have more rows than the tensor, because a
+ * run may bring fewer tokens than its plan while the descriptor stays the plan's. */
+int32_t tenon_activation_view_from(const DLTensor *tensor, const tenon_quant *quant,
+                                   tenon_weight_view *view, tenon_reason *why);
+
 /* The view of one expert, with experts == 1. */
 tenon_weight_view tenon_weight_expert(const tenon_weight_view *view, int64_t expert);
 
