@@ -32,11 +32,12 @@ typedef struct tenon_mx_element {
     float largest;
 } tenon_mx_element;
 
-#define TENON_MX_E2M1   ((tenon_mx_element){2, 1, 6.0f})
-#define TENON_MX_E2M3   ((tenon_mx_element){2, 3, 7.5f})
-#define TENON_MX_E3M2   ((tenon_mx_element){4, 2, 28.0f})
-#define TENON_MX_E4M3FN ((tenon_mx_element){8, 3, 448.0f})
-#define TENON_MX_E5M2   ((tenon_mx_element){15, 2, 57344.0f})
+#define TENON_MX_E2M1     ((tenon_mx_element){2, 1, 6.0f})
+#define TENON_MX_E2M3     ((tenon_mx_element){2, 3, 7.5f})
+#define TENON_MX_E3M2     ((tenon_mx_element){4, 2, 28.0f})
+#define TENON_MX_E4M3FN   ((tenon_mx_element){8, 3, 448.0f})
+#define TENON_MX_E4M3FNUZ ((tenon_mx_element){7, 3, 240.0f})
+#define TENON_MX_E5M2     ((tenon_mx_element){15, 2, 57344.0f})
 
 /* floor(log2) of a finite value > 0 given by its bits, denormals included. */
 static inline int tenon_f32_floor_log2(uint32_t abs_bits) {

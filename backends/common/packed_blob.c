@@ -211,3 +211,70 @@ void tenon_blob_tensors_of(const tenon_blob_header *header, tenon_blob_tensors *
     quant->global_scale = given[TENON_BLOB_GLOBAL_SCALE];
     quant->group_index = given[TENON_BLOB_GROUP_INDEX];
 }
+
+/* ---- does a request for the original tensors fit? ---- */
+
+static int32_t part_matches(const tenon_blob_part *part, const DLTensor *tensor, const char *name,
+                            tenon_reason *why) {
+    if (!part->present != !tensor) {
+        tenon_decline(why,
+                      part->present ? "%s is NULL, but the weights were packed with one"
+                                    : "%s is given, but the weights were packed without",
+                      name);
+        return TENON_STATUS_INVALID_ARGUMENT;
+    }
+    if (!tensor) return TENON_OK;
+    bool same = part->ndim == tensor->ndim && part->dtype_code == tensor->dtype.code &&
+                part->dtype_bits == tensor->dtype.bits && part->dtype_lanes == tensor->dtype.lanes;
+    for (int i = 0; same && i < part->ndim; i++) same = part->shape[i] == tensor->shape[i];
+    if (same) return TENON_OK;
+    char text[2][96];
+    for (int side = 0; side < 2; side++) {
+        const int64_t *shape = side ? tensor->shape : part->shape;
+        int ndim = side ? tensor->ndim : part->ndim, used = 0;
+        text[side][0] = 0;
+        for (int i = 0; i < ndim && used < 72; i++) {
+            used += snprintf(text[side] + used, sizeof text[side] - (size_t)used,
+                             i ? ", %lld" : "%lld", (long long)shape[i]);
+        }
+    }
+    tenon_decline(why, "%s: type (%d, %d bits) and shape [%s] expected, got (%d, %d bits) and [%s]",
+                  name, part->dtype_code, part->dtype_bits, text[0], tensor->dtype.code,
+                  tensor->dtype.bits, text[1]);
+    return TENON_STATUS_INVALID_ARGUMENT;
+}
+
+int32_t tenon_blob_matches(const tenon_blob_header *header, const DLTensor *w,
+                           const tenon_quant *quant, tenon_reason *why) {
+    const tenon_quant none = {.format = TENON_FORMAT_NONE}, *q = quant ? quant : &none;
+    const struct {
+        const char *name;
+        int64_t packed, asked;
+    } numbers[] = {
+        {"format", header->format, q->format},
+        {"element", header->element, q->element},
+        {"scale_layout", header->scale_layout, q->scale_layout},
+        {"group_cols", header->group_cols, q->group_cols},
+        {"group_rows", header->group_rows, q->group_rows},
+        {"flags", header->quant_flags, q->flags},
+        {"rows", header->rows, q->rows},
+        {"cols", header->cols, q->cols},
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        if (numbers[i].packed != numbers[i].asked) {
+            tenon_decline(why, "w_quant.%s is %lld, but the weights were packed with %lld",
+                          numbers[i].name, (long long)numbers[i].asked,
+                          (long long)numbers[i].packed);
+            return TENON_STATUS_INVALID_ARGUMENT;
+        }
+    }
+    static const char *const names[TENON_BLOB_PARTS] = {
+        "w", "w_quant.scale", "w_quant.zero_point", "w_quant.global_scale", "w_quant.group_index"};
+    const DLTensor *asked[TENON_BLOB_PARTS] = {w, q->scale, q->zero_point, q->global_scale,
+                                               q->group_index};
+    for (int i = 0; i < TENON_BLOB_PARTS; i++) {
+        int32_t status = part_matches(&header->part[i], asked[i], names[i], why);
+        if (status != TENON_OK) return status;
+    }
+    return TENON_OK;
+}

@@ -54,7 +54,7 @@ typedef struct tenon_blob_header {
     uint32_t quant_flags;
     int64_t rows, cols;
 
-    int64_t experts, n, k;   /* logical; experts is 0 for a tensor without that dimension */
+    int64_t experts, n, k;    /* logical; experts is 0 for a tensor without that dimension */
     int64_t layout_words[10]; /* the layout's own numbers: tile sizes, paddings, offsets */
     tenon_blob_part part[TENON_BLOB_PARTS];
 } tenon_blob_header;
@@ -83,6 +83,12 @@ int32_t tenon_blob_open(const void *blob, uint64_t available_bytes,
 
 /* Reads the whole payload: OK, or CORRUPT. */
 int32_t tenon_blob_verify(const tenon_blob_header *header, tenon_reason *why);
+
+/* Do the tensors and the descriptor ask for exactly what the blob was made from: the same ones
+ * present, with the same types, shapes and descriptor? OK, or INVALID_ARGUMENT and the first
+ * difference. */
+int32_t tenon_blob_matches(const tenon_blob_header *header, const DLTensor *w,
+                           const tenon_quant *quant, tenon_reason *why);
 
 /* The checkpoint's tensors and descriptor as the blob describes them. Data pointers lead into the
  * blob where the part is kept there, else they are NULL. The tensors point into this struct. */

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import codec_shim as c
+from weights import AWQ_ORDER, MX_ELEMENT, expand, pack_nibbles, pack_sixbit, pack_words, swizzle_128x4
 
 rng = np.random.default_rng(11)
 
@@ -15,28 +16,10 @@ def random_scale(*shape, dtype=np.float16):
     return rng.uniform(0.01, 0.2, shape).astype(dtype)
 
 
-def expand(groups, width, k):
-    """[n, groups] -> [n, k]"""
-    return np.repeat(groups, width, axis=1)[:, :k]
-
-
 def same(got, want):
     want = np.asarray(want, np.float64).astype(np.float32)
     assert got.shape == want.shape
     assert (got.view(np.uint32) == want.view(np.uint32)).all(), np.argwhere(got != want)[:5]
-
-
-def pack_words(codes, axis, bits, order=None):
-    """Codes along an axis into int32 words: the one that goes first takes the lowest bits."""
-    per = 32 // bits
-    codes = np.moveaxis(codes.astype(np.uint64), axis, -1)
-    pad = -codes.shape[-1] % per
-    codes = np.pad(codes, [(0, 0)] * (codes.ndim - 1) + [(0, pad)])
-    codes = codes.reshape(*codes.shape[:-1], -1, per)
-    if order is not None:
-        codes = codes[..., order]
-    words = (codes << (np.arange(per, dtype=np.uint64) * bits)).sum(-1).astype(np.uint32).view(np.int32)
-    return np.ascontiguousarray(np.moveaxis(words, -1, axis))
 
 
 # ---- integers ----
@@ -78,14 +61,13 @@ def test_gptq_shard_keeps_the_whole_table_and_bad_index_is_nan():
 @pytest.mark.parametrize("zeros", [False, True])
 def test_awq(zeros):
     n, k, g = 40, 64, 16
-    order = [0, 2, 4, 6, 1, 3, 5, 7]  # column of each nibble slot
     q = rng.integers(0, 16, (k, n))
     z = rng.integers(0, 16, (k // g, n)) if zeros else np.full((k // g, n), 8)
     s = random_scale(k // g, n)
     fields = {"scale": s, "group_cols": g}
     if zeros:
-        fields["zero_point"] = pack_words(z, 1, 4, order)
-    got = c.dequantize(pack_words(q, 1, 4, order), c.quant("INT4_AWQ", **fields))
+        fields["zero_point"] = pack_words(z, 1, 4, AWQ_ORDER)
+    got = c.dequantize(pack_words(q, 1, 4, AWQ_ORDER), c.quant("INT4_AWQ", **fields))
     want = (q - np.repeat(z, g, axis=0)) * np.repeat(s.astype(np.float64), g, axis=0)
     same(got, want.T)
 
@@ -124,7 +106,7 @@ def test_int4_rows(zero_type):
         if np.issubdtype(zero_type, np.floating):
             z = (z + 0.25).astype(zero_type)
         fields["zero_point"] = z
-    packed = q[:, 0::2] | q[:, 1::2] << 4
+    packed = pack_nibbles(q)
     got = c.dequantize(packed, c.quant("INT4", **fields))
     same(got, (q - expand(z.astype(np.float64), g, k)) * expand(s.astype(np.float64), g, k))
 
@@ -180,35 +162,17 @@ def test_fp8_power_of_two_scales():
     same(got, q.astype(np.float64) * expand(np.exp2(s.astype(np.float64) - 127), 128, 256))
 
 
-def swizzle_128x4(scales):
-    """[rows, blocks] bytes into 512-byte atoms, by reshaping: rows = (band, 4, 32), blocks = (atom, 4)."""
-    rows, blocks = scales.shape
-    padded = np.zeros((-(-rows // 128) * 128, -(-blocks // 4) * 4), np.uint8)
-    padded[:rows, :blocks] = scales
-    tiles = padded.reshape(padded.shape[0] // 128, 4, 32, padded.shape[1] // 4, 4)
-    return np.ascontiguousarray(tiles.transpose(0, 3, 2, 1, 4)).ravel()
-
-
-def pack_sixbit(codes):
-    bits = (codes[..., None] >> np.arange(6)) & 1
-    return np.packbits(bits.reshape(codes.shape[0], -1).astype(np.uint8), axis=1, bitorder="little")
-
-
-MX = {"MXFP4": ("float4_e2m1fn", 4), "MXFP6_E2M3": ("float6_e2m3fn", 6), "MXFP6_E3M2": ("float6_e3m2fn", 6),
-      "MXFP8": ("float8_e4m3fn", 8)}
-
-
-@pytest.mark.parametrize("format", MX)
+@pytest.mark.parametrize("format", MX_ELEMENT)
 @pytest.mark.parametrize("swizzled", [False, True])
 def test_mx(format, swizzled):
-    element, bits = MX[format]
+    element, bits = MX_ELEMENT[format]
     n, k = 140, 192
     codes = rng.integers(0, 1 << bits, (n, k)).astype(np.uint8)
     codes[codes & 0x7f == 0x7f] = 0  # no NaN among the e4m3fn elements
     scale = rng.integers(90, 160, (n, k // 32)).astype(np.uint8)
     want = codes.view(getattr(ml_dtypes, element)).astype(np.float64) * expand(
         scale.view(ml_dtypes.float8_e8m0fnu).astype(np.float64), 32, k)
-    stored = {4: codes[:, 0::2] | codes[:, 1::2] << 4, 6: pack_sixbit(codes), 8: codes}[bits]
+    stored = {4: pack_nibbles(codes), 6: pack_sixbit(codes), 8: codes}[bits]
     fields = {"scale": swizzle_128x4(scale) if swizzled else scale}
     if swizzled:
         fields["scale_layout"] = c.SWIZZLE_128X4
@@ -233,7 +197,7 @@ def test_nvfp4(global_scale, swizzled):
         block = block * g if global_scale == "multiplies" else block / g
         fields["global_scale"] = g
         fields["flags"] = 0 if global_scale == "multiplies" else c.RECIPROCAL_GLOBAL_SCALE
-    packed = codes[:, 0::2] | codes[:, 1::2] << 4
+    packed = pack_nibbles(codes)
     same(c.dequantize(packed, c.quant("NVFP4", **fields)), value * expand(block, 16, k))
 
 
@@ -252,7 +216,7 @@ def test_experts():
     codes = rng.integers(0, 16, (e, n, k)).astype(np.uint8)
     scale = rng.integers(0x20, 0x70, (e, n, k // 16)).astype(np.uint8)
     g = rng.uniform(0.1, 2, e).astype(np.float32)
-    packed = codes[..., 0::2] | codes[..., 1::2] << 4
+    packed = pack_nibbles(codes)
     q = c.quant("NVFP4", scale=scale, global_scale=g)
     assert c.view(packed, q) == (c.OK, (e, n, k))
     for i in range(e):
