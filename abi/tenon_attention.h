@@ -25,7 +25,10 @@ extern "C" {
 
 /* out[t, h] = sum_j p[j] v[j],  p = softmax over the visible j of  softcap(softmax_scale * q . k[j]) + alibi_slope * (j - i)
  * where i is the kv position of token t. A sink adds exp(sink) to the denominator only. A row that sees nothing: out 0, lse -inf.
- * The result of a sequence does not depend on what else is in the batch. */
+ * The result of a sequence does not depend on what else is in the batch. Only positions that a row may see are read.
+ * cu_seqlens_q may end before the tokens do (padding): those rows are empty, too, and so is a sequence of kv length 0.
+ * What contradicts itself is a fault, and its rows are empty: cu_seqlens_q that does not start at 0, falls, or passes the tokens (all
+ * rows); a length beyond max_q_len, max_kv_len or the page list; with CAUSAL or tree_mask, more query tokens than kv positions. */
 #define TENON_ATTENTION_FIELDS(X)                                                                   \
     X(in, q, "bf16 f16 f32 e4m3fn e4m3fnuz e5m2", "[~tokens, heads_q, d_qk]", "queries")            \
     X(in, k, TENON_T_CACHE, TENON_SHAPE_CACHE("d_qk"), "key cache")                                 \
@@ -85,7 +88,8 @@ extern "C" {
     X(LSE_BASE2, 1, "as in attention")
 
 /* Writes token t of key and value to slot_mapping[t] = page * page_size + slot; -1 skips the token.
- * Quantizing caches store round(x / scale), saturated; with DYNAMIC_SCALE the scale of each (token, head) is amax / max and is written. */
+ * Quantizing caches (fp8, int8) store round(x / scale), saturated, the quotient taken in f32; only they have scales. With DYNAMIC_SCALE
+ * the scale of each (token, head) is amax / max in f32, or 1 where that is 0, and is written. */
 #define TENON_KV_APPEND_FIELDS(X)                                                                   \
     X(in, key, TENON_T_FLOAT, "[~tokens, heads_kv, d_qk]", "new keys")                              \
     X(in, value, TENON_T_FLOAT, "[~tokens, heads_kv, d_v]", "new values")                           \
@@ -103,7 +107,7 @@ extern "C" {
     X(NATIVE_CACHE, 0, "k and v are in the backend's private layout")                               \
     X(DYNAMIC_SCALE, 1, "compute and store a scale per (token, head)")
 
-/* Writes the latent and rope parts of each token to slot_mapping[t]; -1 skips. */
+/* Writes the latent and rope parts of each token to slot_mapping[t]; -1 skips. FP8_DS takes a scale per 128 latents, as DYNAMIC_SCALE. */
 #define TENON_MLA_APPEND_FIELDS(X)                                                                  \
     X(in, kv_c, TENON_T_FLOAT, "[~tokens, d_latent]", "latent part")                                \
     X(in, k_pe, TENON_T_FLOAT, "[~tokens, d_rope] | [~tokens, 1, d_rope]", "rope part")             \
@@ -115,7 +119,8 @@ extern "C" {
 
 #define TENON_MLA_APPEND_FLAGS(X)
 
-/* Copies kv positions [seq_starts[b], seq_starts[b] + cu_rows[b+1] - cu_rows[b]) of each sequence to rows cu_rows[b].., dequantizing. */
+/* Copies kv positions [seq_starts[b], seq_starts[b] + cu_rows[b+1] - cu_rows[b]) of each sequence to rows cu_rows[b].., dequantizing.
+ * Rows past the last sequence become 0, and so do those of a sequence whose lengths or pages are out of range (a fault). */
 #define TENON_KV_GATHER_FIELDS(X)                                                                   \
     X(in, k, TENON_T_CACHE, TENON_SHAPE_CACHE("d_qk"), "key cache")                                 \
     X(in, v, TENON_T_CACHE, TENON_SHAPE_CACHE("d_v"), "value cache")                                \
