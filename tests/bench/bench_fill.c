@@ -83,6 +83,8 @@ static bool is_integer(const bench_tensor *t) { return t->view.dtype.code == kDL
 void bench_store_index(bench_tensor *t, int64_t i, int64_t value) {
     if (t->view.dtype.bits == 64)
         ((int64_t *)bench_data(t))[i] = value;
+    else if (t->view.dtype.bits == 8)
+        ((uint8_t *)bench_data(t))[i] = (uint8_t)value;
     else
         ((int32_t *)bench_data(t))[i] = (int32_t)value;
 }

@@ -13,6 +13,7 @@ static const char usage[] =
     "  --batch=FILE       problems, one a line; # starts a comment, and a label at the end of a line. A TENON_TRACE file is one.\n"
     "  --backend=NAME     auto, cpu, cuda, rocm          --impl=PATTERN   the kernel that must run, * matches any characters\n"
     "  --threads=N        0: one for each CPU            --seed=N         of the random inputs\n"
+    "  --strict           a problem that no kernel takes is a failure\n"
     "  --pack             weights go through pack_weights first\n"
     "  --seconds=S        of measuring for each problem  --report=text|json|csv   --output=FILE\n"
     "  Options hold for the whole call. Problem strings: tests/bench/doc/problem_strings.md\n";
@@ -91,6 +92,7 @@ int main(int argc, char **argv) {
     bench_limits limits = {0};
     status_counts tally = {{0}, 0};
     const char *value, *output = NULL;
+    bool strict = false;
     for (int i = 1; i < argc; i++) {
         const char *a = argv[i];
         if (take(a, "--lib", &value)) {
@@ -114,6 +116,8 @@ int main(int argc, char **argv) {
             options.report = value;
         } else if (take(a, "--output", &value))
             output = value;
+        else if (!strcmp(a, "--strict"))
+            strict = true;
         else if (!strcmp(a, "--pack"))
             options.pack = true;
         else if (!strcmp(a, "--help"))
@@ -138,7 +142,7 @@ int main(int argc, char **argv) {
             one_problem(&options, libraries, &limits, argv[i], &tally);
     }
     bench_report_end(&options);
-    bool failed = !readable;
+    bool failed = !readable || (strict && tally.count[BENCH_UNSUPPORTED]);
     for (int s = 0; s < BENCH_STATUS_COUNT; s++) {
         if (tally.count[s]) fprintf(stderr, "%s%lld %s", s ? " " : "", (long long)tally.count[s], bench_status_name((bench_status)s));
         failed |= tally.count[s] && bench_status_fails((bench_status)s);
