@@ -109,7 +109,7 @@ static range range_of(const quantizer *z, int64_t row0, int64_t row1, int64_t co
             if (isnan(x) && !z->nan_in_elements) r.amax = NAN;
         }
     }
-    if (!isnan(r.amax)) r.amax = fmax(-r.least, r.largest);
+    if (!isnan(r.amax)) r.amax = fmax(fabs(r.least), r.largest);
     if (r.amax < (double)z->args->amax_floor) r.amax = (double)z->args->amax_floor;
     return r;
 }
