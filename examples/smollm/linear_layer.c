@@ -162,10 +162,10 @@ void linear_free(const tenon_library *library, linear_layer *layer) {
     *layer = (linear_layer){0};
 }
 
-bool linear_run(tenon_library *library, const linear_layer *layer, const float *a, int64_t tokens,
+bool linear_run(tenon_library *library, linear_layer *layer, const float *a, int64_t tokens,
                 float *out, host_error *error) {
     for (int p = 0; p < layer->piece_count; p++) {
-        const linear_piece *piece = &layer->pieces[p];
+        linear_piece *piece = &layer->pieces[p];
         matmul_call call;
         fill_call(&call, layer, piece, a, tokens, out);
         if (!run_call(library, tokens == 1 ? &piece->decode : &piece->chunk, &call.args, error)) {

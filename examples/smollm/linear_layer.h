@@ -43,7 +43,7 @@ bool linear_create(tenon_library *library, linear_layer *layer, const char *labe
 void linear_free(const tenon_library *library, linear_layer *layer);
 
 /* a: [tokens, cols], out: [tokens, rows], both compact. */
-bool linear_run(tenon_library *library, const linear_layer *layer, const float *a, int64_t tokens,
+bool linear_run(tenon_library *library, linear_layer *layer, const float *a, int64_t tokens,
                 float *out, host_error *error);
 
 /* The tensor's own storage as Tenon's view and format; quant is what to pass beside it. */

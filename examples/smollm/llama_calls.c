@@ -102,7 +102,7 @@ bool llama_plan_calls(tenon_library *library, llama_session *session, host_error
 
 bool llama_embed(tenon_library *library, llama_session *session, const int32_t *ids, int32_t count,
                  host_error *error) {
-    const session_plans *plans = count == 1 ? &session->decode : &session->chunk;
+    session_plans *plans = count == 1 ? &session->decode : &session->chunk;
     embed_call call;
     return fill_embed(&call, session, ids, count, error) &&
            run_call(library, &plans->embed, &call.args, error);
@@ -110,7 +110,7 @@ bool llama_embed(tenon_library *library, llama_session *session, const int32_t *
 
 bool llama_attend(tenon_library *library, llama_session *session, int64_t layer, int32_t count,
                   host_error *error) {
-    const session_plans *plans = count == 1 ? &session->decode : &session->chunk;
+    session_plans *plans = count == 1 ? &session->decode : &session->chunk;
     append_call append;
     attend_call attend;
     fill_append(&append, session, layer, count);

@@ -7,7 +7,7 @@
 #include "llama_calls.h"
 #include "llama_math.h"
 
-static bool run_mlp(tenon_library *library, llama_session *session, const session_layer *layer,
+static bool run_mlp(tenon_library *library, llama_session *session, session_layer *layer,
                     int32_t count, host_error *error) {
     if (session->options.moe != MOE_OFF) {
         return moe_mlp_run(library, &layer->moe, &session->moe, session->normed, count,
@@ -34,7 +34,7 @@ static void rotate_all(llama_session *session, int32_t first_position, int32_t c
 
 static bool run_layer(tenon_library *library, llama_session *session, int64_t index,
                       int32_t first_position, int32_t count, host_error *error) {
-    const session_layer *layer = &session->layers[index];
+    session_layer *layer = &session->layers[index];
     const llama_config *config = &session->config;
     const int64_t hidden = config->hidden;
     rms_norm(session->normed, session->x, layer->attention_norm, count, hidden,

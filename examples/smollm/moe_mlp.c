@@ -243,9 +243,9 @@ void moe_mlp_free(const tenon_library *library, moe_mlp *mlp) {
     *mlp = (moe_mlp){0};
 }
 
-bool moe_mlp_run(tenon_library *library, const moe_mlp *mlp, moe_buffers *buffers, const float *x,
+bool moe_mlp_run(tenon_library *library, moe_mlp *mlp, moe_buffers *buffers, const float *x,
                  int64_t tokens, float *out, host_error *error) {
-    const moe_plans *plans = tokens == 1 ? &mlp->decode : &mlp->chunk;
+    moe_plans *plans = tokens == 1 ? &mlp->decode : &mlp->chunk;
     moe_step step = {.mlp = mlp, .buffers = buffers, .x = x, .out = out, .tokens = tokens};
     tenon_matmul_args router = router_args(&step);
     if (!run_call(library, &plans->router, &router, error)) return false;

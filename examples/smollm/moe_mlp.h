@@ -60,7 +60,7 @@ bool moe_mlp_create(tenon_library *library, moe_mlp *mlp, moe_mode mode, moe_buf
 void moe_mlp_free(const tenon_library *library, moe_mlp *mlp);
 
 /* x, out: [tokens][hidden] */
-bool moe_mlp_run(tenon_library *library, const moe_mlp *mlp, moe_buffers *buffers, const float *x,
+bool moe_mlp_run(tenon_library *library, moe_mlp *mlp, moe_buffers *buffers, const float *x,
                  int64_t tokens, float *out, host_error *error);
 
 #endif

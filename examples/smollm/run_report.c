@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _POSIX_C_SOURCE 200809L /* clock_gettime */
-
 #include "run_report.h"
 
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
 enum { MAX_LINES = 64 };
 
 typedef struct kernel_line {
     const char *label, *kernel;
-    int calls;
+    int64_t runs;
+    double seconds;
 } kernel_line;
 
 typedef struct kernel_list {
@@ -19,24 +17,20 @@ typedef struct kernel_list {
     int count;
 } kernel_list;
 
-double seconds_now(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 /* Decode and prefill plans of all layers, each combination of use and kernel once. */
 static void add_plan(void *user, const planned_call *call) {
     kernel_list *list = user;
     for (int i = 0; i < list->count; i++) {
         if (strcmp(list->lines[i].label, call->label) == 0 &&
             strcmp(list->lines[i].kernel, call->kernel) == 0) {
-            list->lines[i].calls++;
+            list->lines[i].runs += call->runs;
+            list->lines[i].seconds += call->seconds;
             return;
         }
     }
-    if (list->count < MAX_LINES) {
-        list->lines[list->count++] = (kernel_line){call->label, call->kernel, 1};
+    if (call->runs > 0 && list->count < MAX_LINES) {
+        list->lines[list->count++] =
+            (kernel_line){call->label, call->kernel, call->runs, call->seconds};
     }
 }
 
@@ -77,8 +71,8 @@ static void print_json(FILE *out, const run_report *report, const host_options *
     fprintf(out, "\"kernels\": [");
     for (int i = 0; i < kernels->count; i++) {
         const kernel_line *line = &kernels->lines[i];
-        fprintf(out, "%s{\"use\": \"%s\", \"kernel\": \"%s\", \"plans\": %d}", i ? ", " : "",
-                line->label, line->kernel, line->calls);
+        fprintf(out, "%s{\"use\": \"%s\", \"kernel\": \"%s\", \"runs\": %lld, \"seconds\": %.6f}",
+                i ? ", " : "", line->label, line->kernel, (long long)line->runs, line->seconds);
     }
     fprintf(out, "]}\n");
 }
@@ -98,9 +92,17 @@ static void print_table(FILE *out, const run_report *report, const host_options 
         }
         fprintf(out, " times\n");
     }
+    const double total = report->prompt_seconds + report->generation_seconds;
+    double inside = 0.0;
+    fprintf(out, "\n%-16s %7s %8s %6s  kernel\n", "use", "runs", "ms", "share");
     for (int i = 0; i < kernels->count; i++) {
-        fprintf(out, "%-16s  %s\n", kernels->lines[i].label, kernels->lines[i].kernel);
+        const kernel_line *line = &kernels->lines[i];
+        inside += line->seconds;
+        fprintf(out, "%-16s %7lld %8.1f %5.1f%%  %s\n", line->label, (long long)line->runs,
+                line->seconds * 1e3, line->seconds / total * 100.0, line->kernel);
     }
+    fprintf(out, "%-16s %7s %8.1f %5.1f%%\n", "the host itself", "", (total - inside) * 1e3,
+            (total - inside) / total * 100.0);
 }
 
 void run_report_print(FILE *out, const run_report *report, const host_options *options,

@@ -12,8 +12,6 @@ typedef struct run_report {
     int32_t decode_steps;     /* passes of one token, which generation_seconds counts */
 } run_report;
 
-double seconds_now(void);
-
 void run_report_print(FILE *out, const run_report *report, const host_options *options,
                       const llama_session *session, const tenon_library *library);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Generates text with a llama model from a GGUF file. All attention and every matmul, and with
  * --moe all routing and dispatch, is done by libtenon.so, which is opened at run time. */
-#define _POSIX_C_SOURCE 200809L /* readlink */
+#define _POSIX_C_SOURCE 200809L /* readlink, clock_gettime */
 
 #include <errno.h>
 #include <stdlib.h>
@@ -12,6 +12,7 @@
 #include "run_report.h"
 #include "token_sampler.h"
 #include "utf8_text.h"
+#include "wall_clock.h"
 
 /* Everything that main opens, so that it is closed in one place. */
 typedef struct text_host {

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _POSIX_C_SOURCE 200809L
+#define _POSIX_C_SOURCE 200809L /* clock_gettime */
 
 #include "tenon_library.h"
 
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "wall_clock.h"
 
 bool tenon_library_open(tenon_library *library, const char *path, int n_threads,
                         host_error *error) {
@@ -78,16 +80,19 @@ bool tenon_library_reserve(tenon_library *library, host_error *error) {
            host_fail(error, "out of memory for a workspace of %zu bytes", whole_lines);
 }
 
-bool run_call(tenon_library *library, const planned_call *call, void *args, host_error *error) {
+bool run_call(tenon_library *library, planned_call *call, void *args, host_error *error) {
     tenon_error reason = {.struct_size = sizeof reason};
     any_args *head = args;
     head->workspace = library->workspace;
     head->workspace_bytes = library->workspace_bytes;
     head->fault = &library->fault;
+    const double start = seconds_now();
     if ((call->needs_update && library->api->plan_update(call->plan, args, &reason) != TENON_OK) ||
         library->api->run(call->plan, args, &reason) != TENON_OK) {
         return host_fail(error, "%s: %s", call->label, reason.text);
     }
+    call->seconds += seconds_now() - start;
+    call->runs++;
     const tenon_fault *fault = &library->fault;
     if (tenon_fault_poll(fault) != TENON_FAULT_NONE) {
         return host_fail(error, "%s: fault %d at %lld: value %lld, limit %lld", call->label,

@@ -25,6 +25,8 @@ typedef struct planned_call {
     tenon_plan *plan;
     const char *label; /* what the model uses it for; not copied */
     bool needs_update; /* plan_update must run when lengths change */
+    int64_t runs;      /* so far */
+    double seconds;    /* that they took */
     char kernel[96];
 } planned_call;
 
@@ -37,6 +39,6 @@ bool tenon_library_reserve(tenon_library *library, host_error *error);
 
 /* Completes the head of args (any operation's struct) and runs. A fault that the kernels met is an
  * error too. */
-bool run_call(tenon_library *library, const planned_call *call, void *args, host_error *error);
+bool run_call(tenon_library *library, planned_call *call, void *args, host_error *error);
 
 #endif
