@@ -44,10 +44,12 @@ void rotate_heads(float *x, int64_t heads, int64_t head_dim, const float *cosine
 }
 
 /* e^x by 2^n * p(f), |f| <= ln2 / 2; relative error below 2e-7. libm's expf is a call, which a
- * vectorised loop cannot contain. */
+ * vectorised loop cannot contain. Beyond 60 it stays at e^60, which moves silu by
+ * less than 1e-24; compilers divide by the clamp's value in every lane, and that crawls where the
+ * quotient is denormal. */
 static inline float exponential(float x) {
-    x = x > 88.0f ? 88.0f : x;
-    x = x < -87.0f ? -87.0f : x;
+    x = x > 60.0f ? 60.0f : x;
+    x = x < -60.0f ? -60.0f : x;
     const float shifted = x * 1.44269504f + 12582912.0f; /* adding 1.5 * 2^23 rounds to integer */
     const float n = shifted - 12582912.0f;
     const float f = x - n * 0.693145752f - n * 1.42860677e-6f;
@@ -59,9 +61,12 @@ static inline float exponential(float x) {
     p = p * f + 0.5f;
     p = p * f + 1.0f;
     p = p * f + 1.0f;
-    const int32_t exponent = ((int32_t)n + 127) << 23;
+    /* The low bits of shifted are n; they move to where a float has its exponent. */
+    uint32_t bits;
     float power;
-    memcpy(&power, &exponent, sizeof power);
+    memcpy(&bits, &shifted, sizeof bits);
+    bits = (bits + 127u) << 23;
+    memcpy(&power, &bits, sizeof power);
     return p * power;
 }
 
