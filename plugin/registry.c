@@ -45,21 +45,20 @@ static void add_reason(tenon_choice *choice, const char *name, const char *why) 
     if (used + 4 < sizeof choice->reasons) snprintf(choice->reasons + used, sizeof choice->reasons - used, "%s%s: %s", used ? "; " : "", name, why);
 }
 
-/* Foreign kernels with priority >= 0 stand above the backend's rows, the others below. They are kept sorted. */
-static bool choose_foreign(tenon_context *context, const tenon_backend_slot *slot, const tenon_problem *problem, const char *wanted, bool above,
-                           tenon_choice *choice) {
-    for (uint32_t i = 0; i < __atomic_load_n(&context->n_foreign, __ATOMIC_ACQUIRE); i++) {
-        const tenon_foreign *f = context->foreign[i];
-        tenon_reason reason = {{0}};
+/* Foreign kernels with priority >= 0 stand above the backend's rows, the others below. The list is sorted. */
+static bool choose_foreign(tenon_foreign *const *list, uint32_t n, const tenon_backend_slot *slot, const tenon_problem *problem, const char *wanted,
+                           bool above, tenon_choice *choice) {
+    for (uint32_t i = 0; i < n; i++) {
+        const tenon_foreign *f = list[i];
+        tenon_reason reason;
         if (f->info.op != problem->op || (f->info.priority >= 0) != above || (wanted && !tenon_name_matches(wanted, f->name))) continue;
         if (f->info.backend != TENON_BACKEND_AUTO && f->info.backend != slot->backend->id) continue;
-        if (f->info.when && !f->info.when(f->info.user, problem->args, reason.text, sizeof reason.text)) {
-            reason.text[sizeof reason.text - 1] = 0;
-            add_reason(choice, f->name, reason.text[0] ? reason.text : "the host's predicate declined");
-            continue;
+        const char *why = tenon_foreign_why_not(f, problem, &reason);
+        if (!why) {
+            choice->foreign = f;
+            return true;
         }
-        choice->foreign = f;
-        return true;
+        add_reason(choice, f->name, why);
     }
     return false;
 }
@@ -68,8 +67,10 @@ int32_t tenon_registry_choose(tenon_context *context, const tenon_backend_slot *
                               tenon_choice *choice) {
     uint32_t count, considered = 0;
     const tenon_kernel *const *rows = slot->backend->kernels(problem->op, &count);
+    tenon_foreign *foreign[TENON_MAX_FOREIGN];
+    uint32_t n_foreign = tenon_foreign_list(context, foreign);
     memset(choice, 0, sizeof *choice);
-    if (choose_foreign(context, slot, problem, wanted, true, choice)) return TENON_OK;
+    if (choose_foreign(foreign, n_foreign, slot, problem, wanted, true, choice)) return TENON_OK;
     for (uint32_t i = 0; i < count; i++) {
         tenon_reason reason;
         if (wanted && !tenon_name_matches(wanted, rows[i]->name)) continue;
@@ -82,7 +83,7 @@ int32_t tenon_registry_choose(tenon_context *context, const tenon_backend_slot *
         }
         add_reason(choice, rows[i]->name, why);
     }
-    if (choose_foreign(context, slot, problem, wanted, false, choice)) return TENON_OK;
+    if (choose_foreign(foreign, n_foreign, slot, problem, wanted, false, choice)) return TENON_OK;
     if (!considered && !choice->reasons[0])
         snprintf(choice->reasons, sizeof choice->reasons, wanted ? "no kernel of this operation has the name \"%s\"" : "backend %s has no kernel for it",
                  wanted ? wanted : slot->backend->name);
@@ -100,6 +101,22 @@ static void fill_kernel_info(tenon_backend_slot *slot, const tenon_kernel *kerne
     const char *why = slot->status ? slot->reason.text : slot->backend->lacks(slot->state, kernel, &reason);
     info->available = !why;
     snprintf(info->reason, sizeof info->reason, "%s", why ? why : "");
+}
+
+/* Foreign kernels come after the backends' rows; their rank is their place among the context's foreign kernels. */
+static bool foreign_info_at(tenon_context *context, uint32_t index, tenon_kernel_info *info, uint32_t *n_foreign) {
+    tenon_foreign *list[TENON_MAX_FOREIGN];
+    *n_foreign = tenon_foreign_list(context, list);
+    if (index >= *n_foreign) return false;
+    const tenon_foreign *f = list[index];
+    info->op = f->info.op;
+    info->backend = f->info.backend;
+    info->traits = f->row.traits;
+    info->available = 1;
+    info->rank = (int32_t)index;
+    snprintf(info->name, sizeof info->name, "%s", f->name);
+    snprintf(info->checked_on, sizeof info->checked_on, "%s", f->row.checked_on);
+    return true;
 }
 
 int32_t tenon_kernel_info_at(tenon_context *context, uint32_t index, tenon_kernel_info *out, tenon_error *error) {
@@ -120,7 +137,12 @@ int32_t tenon_kernel_info_at(tenon_context *context, uint32_t index, tenon_kerne
             seen += count;
         }
     }
-    return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, -1, -1, "kernel_info: index=%u, there are %u kernels", index, seen);
+    uint32_t n_foreign;
+    if (foreign_info_at(context, index - seen, &info, &n_foreign)) {
+        tenon_copy_out(out, &info, sizeof info);
+        return TENON_OK;
+    }
+    return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, -1, -1, "kernel_info: index=%u, there are %u kernels", index, seen + n_foreign);
 }
 
 int32_t tenon_probe_at(tenon_context *context, uint32_t index, tenon_device_info *out, tenon_error *error) {
