@@ -14,7 +14,8 @@
 extern "C" {
 #endif
 
-/* Chooses k experts for each token. Ties go to the lower index. NaN scores count as -inf.
+/* Chooses k experts for each token, the largest choice first. Ties go to the lower index. NaN scores count as -inf; a token whose logits
+ * are all NaN or -inf has weights 0. At most 1,024 experts, k <= 32.
  * Choice is by score + bias, weights come from the score alone; grouped: keep topk_groups of n_groups groups first. */
 #define TENON_MOE_ROUTE_FIELDS(X)                                                                   \
     X(in, logits, TENON_T_FLOAT, "[~tokens, experts]", "router output")                             \
@@ -34,7 +35,10 @@ extern "C" {
 #define TENON_MOE_ROUTE_FLAGS(X) X(RENORMALIZE, 0, "divide the k weights by their sum")
 
 /* Sorts the pairs by local expert, stable, each expert's first row a multiple of block_rows.
- * expert_offsets[e] is the first row of local expert e and expert_offsets[local] the end of the last one, padding included. */
+ * expert_offsets[e] is the first row of local expert e and expert_offsets[local] the end of the last one, padding included.
+ * A plan's rows must hold its worst case, (tokens * k + min(tokens * k, local) * (block_rows - 1)) rounded down to block_rows. Where a
+ * run brings fewer rows, and in the masked layout, pairs that find no room get row -1 and are reported; offsets and counts say what was
+ * placed. Masked: row = e * max_rows + i, expert_offsets[e] = e * max_rows, row_pairs has local * max_rows entries, no block_experts. */
 #define TENON_MOE_DISPATCH_FIELDS(X)                                                                \
     X(in, topk_ids, TENON_T_INDEX, "[~tokens, k]", "expert of each pair")                           \
     X(opt_in, expert_map, "i32", "[experts]", "local index of each expert, or -1; NULL: local = experts") \
@@ -45,15 +49,17 @@ extern "C" {
     X(opt_out, pair_rows, "i32", "[~tokens, k]", "row of each pair; -1 where it was skipped")       \
     X(opt_out, block_experts, "i32", "[~blocks]", "local expert of each block of block_rows rows; -1 past the end") \
     X(opt_out, n_rows, "i32", "[1]", "expert_offsets[local]")                                       \
-    X(opt_out, x_out, "bf16 f16 f32 e4m3fn e4m3fnuz e5m2 i8", "[~rows, hidden] | [local, max_rows, hidden]", "permuted activations; padding rows are 0; rank 3: the masked layout, rows of expert e from 0") \
-    X(quant, x_out_quant, "", "", "FP8 or INT8: quantize x_out, scale [rows, hidden / group_cols] written") \
+    X(opt_out, x_out, "bf16 f16 f32 e4m3fn e4m3fnuz e5m2 i8", "[~rows, hidden] | [local, max_rows, hidden]", "permuted activations; padding rows are 0, rows past the last expert are not written; rank 3: the masked layout, rows of expert e from 0, those past its count are not written") \
+    X(quant, x_out_quant, "", "", "FP8 or INT8: quantize x_out, f32 scale [rows, hidden / group_cols] (masked: [local, max_rows, ..]) written") \
     X(i32, block_rows, "", "", "alignment of each expert's rows; 0: 1")                             \
     X(i32, reserved, "", "", "must be 0")
 
 #define TENON_MOE_DISPATCH_FLAGS(X)
 
-/* Rows [expert_offsets[e], expert_offsets[e+1]) of out = activation(x_row . w[e]^T + bias[e]).
- * Row r reads x[row_pairs[r] / pairs_per_token] if row_pairs is given, else x[r]. Rank-3 x and out: the masked layout, expert_counts rows each. */
+/* Rows [expert_offsets[e], expert_offsets[e+1]) of out = activation(x_row . w[e]^T + bias[e]); with expert_counts, that many of them.
+ * Row r reads x[row_pairs[r] / pairs_per_token] if row_pairs is given, else x[r]. pairs_per_token -1: x is in row order, and row_pairs only
+ * says which of row_weights is the row's. Rank-3 x and out: the masked layout, expert_counts rows each, x in row order.
+ * Rows of no expert are not written. */
 #define TENON_MOE_MATMUL_FIELDS(X)                                                                  \
     X(in, x, "bf16 f16 f32 e4m3fn e4m3fnuz e5m2 i8 u8", "[~x_rows, *] | [local, max_rows, *]", "activations") \
     X(quant, x_quant, "", "", "format of x")                                                        \
@@ -62,14 +68,14 @@ extern "C" {
     X(opt_in, bias, "f32 bf16 f16", "[local, n]", "added before the activation")                    \
     X(opt_in, expert_offsets, TENON_T_INDEX, "[local+1]", "first row of each expert; not read in the masked layout") \
     X(opt_in, expert_counts, "i32", "[local]", "rows that each expert really has; NULL: up to the next offset") \
-    X(opt_in, row_pairs, "i32", "[~rows]", "pair of each row; an entry out of range: the row is 0")  \
+    X(opt_in, row_pairs, "i32", "[~rows]", "pair of each row; out of range: the row is 0, and reported unless it is x_rows * pairs_per_token (no pair)")  \
     X(opt_in, row_weights, "f32", "[~pairs]", "multiplies row r by row_weights[row_pairs[r]], after the activation") \
     X(out, out, TENON_T_FLOAT, "[~rows, n_out] | [local, max_rows, n_out]", "result; n_out = n, or n / 2 for a gated activation") \
     X(choice, activation, "activation", "", "TENON_ACTIVATION_*")                                   \
     X(choice, gate_layout, "gate_layout", "", "TENON_GATE_LAYOUT_*")                                \
     X(f32, alpha, "", "", "SWIGLU_OAI: sigmoid slope; 0: 1.702")                                    \
-    X(f32, limit, "", "", "clamp of g and u before the activation (SILU_GATED, SWIGLU_OAI); 0: none") \
-    X(i32, pairs_per_token, "", "", "k of dispatch; 0: 1")                                          \
+    X(f32, limit, "", "", "clamp of g and u before the activation (SILU_GATED, SWIGLU_OAI; else an error); 0: none") \
+    X(i32, pairs_per_token, "", "", "k of dispatch; 0: 1; -1: x is in row order")                                          \
     X(choice, compute, "compute", "", "TENON_COMPUTE_*")
 
 #define TENON_MOE_MATMUL_FLAGS(X)
