@@ -16,7 +16,7 @@ extern "C" {
 
 /* Chooses k experts for each token, the largest choice first. Ties go to the lower index. NaN scores count as -inf; a token whose logits
  * are all NaN or -inf has weights 0. At most 1,024 experts, k <= 32.
- * Choice is by score + bias, weights come from the score alone; grouped: keep topk_groups of n_groups groups first. */
+ * Choice is by score + bias (by the logit, which does not saturate, where bias is NULL), weights come from the score alone; grouped: keep topk_groups of n_groups groups first. */
 #define TENON_MOE_ROUTE_FIELDS(X)                                                                   \
     X(in, logits, TENON_T_FLOAT, "[~tokens, experts]", "router output")                             \
     X(opt_in, bias, "f32", "[experts]", "correction added for the choice only")                     \

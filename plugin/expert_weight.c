@@ -8,29 +8,29 @@
 int32_t tenon_expert_weight_of(const char *op, const char *name, int32_t field, const DLTensor *w, const tenon_quant *quant, tenon_expert_weight *out,
                                tenon_error *error) {
     tenon_reason why;
-    *out = (tenon_expert_weight){0, 0, 0, false};
+    *out = (tenon_expert_weight){0, 0, 0};
     if (quant && quant->format == TENON_FORMAT_PACKED) {
         if (w->ndim != 1 || w->dtype.code != kDLUInt || w->dtype.bits != 8 || w->dtype.lanes != 1)
             return tenon_fail_field(error, TENON_STATUS_INVALID_ARGUMENT, op, name, field, "a PACKED weight is a blob u8[blob_bytes], got %d dimensions of %d bits", w->ndim,
                                     w->dtype.bits);
         const void *blob = tenon_data(w);
-        if (!blob) return TENON_OK;
+        if (!blob)
+            return tenon_fail_field(error, TENON_STATUS_INVALID_ARGUMENT, op, name, field, "data is NULL, but the header of packed weights is read when the plan is made");
         const tenon_blob_header *header;
         int32_t status = tenon_blob_open(blob, (uint64_t)w->shape[0], &header, &why);
         if (status) return tenon_fail_field(error, status, op, name, field, "%s", why.text);
-        *out = (tenon_expert_weight){header->experts, header->n, header->k, true};
+        *out = (tenon_expert_weight){header->experts, header->n, header->k};
         return TENON_OK;
     }
     tenon_weight_view view;
     int32_t status = tenon_weight_view_from(w, quant, &view, &why);
     if (status) return tenon_fail_field(error, status, op, name, field, "%s", why.text);
-    *out = (tenon_expert_weight){w->ndim == 3 ? view.experts : 0, view.n, view.k, true};
+    *out = (tenon_expert_weight){w->ndim == 3 ? view.experts : 0, view.n, view.k};
     return TENON_OK;
 }
 
 int32_t tenon_expert_weight_expect(const char *op, const char *name, int32_t field, const tenon_expert_weight *weight, int64_t experts, int64_t n, int64_t k,
                                    tenon_error *error) {
-    if (!weight->known) return TENON_OK;
     if ((experts < 0 || weight->experts == experts) && (n < 0 || weight->n == n) && (k < 0 || weight->k == k)) return TENON_OK;
     char want[3][24];
     const int64_t expected[3] = {experts, n, k};

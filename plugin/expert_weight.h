@@ -8,7 +8,6 @@
 /* Logical extents. experts 0: a weight without that dimension. */
 typedef struct tenon_expert_weight {
     int64_t experts, n, k;
-    bool known; /* false: a packed blob whose data is not there yet */
 } tenon_expert_weight;
 
 /* Fills *out, or fails with the field's name and the reason. */

@@ -17,8 +17,8 @@ static int32_t check_shared(const tenon_moe_args *a, int64_t hidden, tenon_error
     if (!status) status = tenon_expert_weight_expect("moe", "shared_gate_up", TENON_FIELD(moe, shared_gate_up), &up, 0, -1, hidden, error);
     if (status) return status;
     const bool gated = tenon_activation_is_gated(a->activation);
-    TENON_REQUIRE(moe, shared_gate_up, !up.known || !gated || up.n % 2 == 0, "n=%lld, a gated activation needs two halves", (long long)up.n);
-    const int64_t inter = !up.known ? -1 : gated ? up.n / 2 : up.n;
+    TENON_REQUIRE(moe, shared_gate_up, !gated || up.n % 2 == 0, "n=%lld, a gated activation needs two halves", (long long)up.n);
+    const int64_t inter = gated ? up.n / 2 : up.n;
     return tenon_expert_weight_expect("moe", "shared_down", TENON_FIELD(moe, shared_down), &down, 0, hidden, inter, error);
 }
 
@@ -38,18 +38,18 @@ int32_t tenon_check_moe(const void *args, tenon_error *error) {
     if (!status) status = tenon_expert_weight_of("moe", "down", TENON_FIELD(moe, down), a->down, a->down_quant, &down, error);
     if (status) return status;
 
-    const int64_t local = up.known ? up.experts : a->gate_up_bias ? a->gate_up_bias->shape[0] : -1;
+    const int64_t local = up.experts;
     const int64_t n = a->gate_up_bias ? a->gate_up_bias->shape[1] : -1;
     TENON_REQUIRE(moe, gate_up, local != 0, "has no local experts: its shape is [local, n, hidden]");
     TENON_SUPPORT(moe, gate_up, local <= TENON_MOE_MAX_LOCAL, "%lld local experts, at most %d", (long long)local, TENON_MOE_MAX_LOCAL);
     TENON_REQUIRE(moe, gate_up_bias, !a->gate_up_bias || a->gate_up_bias->shape[0] == local, "%lld local experts, but gate_up has %lld",
                   (long long)a->gate_up_bias->shape[0], (long long)local);
-    TENON_REQUIRE(moe, down_bias, !a->down_bias || local < 0 || a->down_bias->shape[0] == local, "%lld local experts, but gate_up has %lld",
+    TENON_REQUIRE(moe, down_bias, !a->down_bias || a->down_bias->shape[0] == local, "%lld local experts, but gate_up has %lld",
                   (long long)a->down_bias->shape[0], (long long)local);
     status = tenon_expert_weight_expect("moe", "gate_up", TENON_FIELD(moe, gate_up), &up, local, n, hidden, error);
     if (status) return status;
-    TENON_REQUIRE(moe, gate_up, !up.known || !gated || up.n % 2 == 0, "n=%lld, a gated activation needs two halves", (long long)up.n);
-    const int64_t inter = !up.known ? -1 : gated ? up.n / 2 : up.n;
+    TENON_REQUIRE(moe, gate_up, !gated || up.n % 2 == 0, "n=%lld, a gated activation needs two halves", (long long)up.n);
+    const int64_t inter = gated ? up.n / 2 : up.n;
     status = tenon_expert_weight_expect("moe", "down", TENON_FIELD(moe, down), &down, local, hidden, inter, error);
     return status ? status : check_shared(a, hidden, error);
 }

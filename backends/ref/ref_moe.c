@@ -32,12 +32,24 @@ typedef struct views {
     tenon_weight_view up, down, shared_up, shared_down;
 } views;
 
+/* gate_up says how wide the experts are; every other extent follows. */
 static int32_t open_weights(const tenon_moe_args *a, views *v, tenon_reason *why) {
+    const int64_t hidden = a->x->shape[1];
+    const int halves = tenon_activation_is_gated(a->activation) ? 2 : 1;
     int32_t status = tenon_ref_weight_view(a->gate_up, a->gate_up_quant, &v->up, why);
-    if (!status) status = tenon_ref_weight_view(a->down, a->down_quant, &v->down, why);
-    if (!status && a->shared_gate_up) status = tenon_ref_weight_view(a->shared_gate_up, a->shared_gate_up_quant, &v->shared_up, why);
-    if (!status && a->shared_down) status = tenon_ref_weight_view(a->shared_down, a->shared_down_quant, &v->shared_down, why);
+    if (!status) status = tenon_ref_expert_view(a->gate_up, a->gate_up_quant, v->up.experts, v->up.n, hidden, &v->up, why);
+    if (!status) status = tenon_ref_expert_view(a->down, a->down_quant, v->up.experts, hidden, v->up.n / halves, &v->down, why);
+    if (status || !a->shared_gate_up) return status;
+    status = tenon_ref_weight_view(a->shared_gate_up, a->shared_gate_up_quant, &v->shared_up, why);
+    if (!status) status = tenon_ref_expert_view(a->shared_gate_up, a->shared_gate_up_quant, 1, v->shared_up.n, hidden, &v->shared_up, why);
+    if (!status) status = tenon_ref_expert_view(a->shared_down, a->shared_down_quant, 1, hidden, v->shared_up.n / halves, &v->shared_down, why);
     return status;
+}
+
+/* x, the sum, and the row between the matmuls, in double. */
+static uint64_t workspace_bytes_of(const tenon_moe_args *a, const views *v) {
+    const int64_t between = v->down.k > v->shared_down.k ? v->down.k : v->shared_down.k;
+    return (uint64_t)(2 * a->x->shape[1] + between) * sizeof(double);
 }
 
 static void load_x(const tenon_moe_args *a, int64_t t, double weight, double *x) {
@@ -53,12 +65,13 @@ static int32_t run(const tenon_kernel_plan *plan, const void *args, tenon_error 
     const tenon_ref_expert down = {.activation = TENON_ACTIVATION_NONE};
     double *workspace = a->workspace;
     feed_forward f = {up, down, workspace, workspace + 2 * hidden, workspace + hidden};
-    views v;
+    views v = {0};
     tenon_reason why;
-    (void)plan;
 
     int32_t status = open_weights(a, &v, &why);
     if (status) return tenon_fail(error, status, TENON_OP_MOE, -1, "moe: %s", why.text);
+    if (workspace_bytes_of(a, &v) > plan->workspace_bytes)
+        return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, TENON_OP_MOE, -1, "moe: the weights are wider than those of the plan");
     for (int64_t t = 0; t < tokens; t++) {
         for (int64_t h = 0; h < hidden; h++) f.sum[h] = 0;
         f.up.bias = a->gate_up_bias, f.down.bias = a->down_bias;
@@ -83,15 +96,13 @@ static int32_t run(const tenon_kernel_plan *plan, const void *args, tenon_error 
     return TENON_OK;
 }
 
-/* x, the sum, and the row between the matmuls, in double. */
 static int32_t plan_workspace(tenon_kernel_plan *plan, tenon_error *error) {
     const tenon_moe_args *a = plan->problem.args;
     views v = {0};
     tenon_reason why;
     int32_t status = open_weights(a, &v, &why);
     if (status) return tenon_fail(error, status, TENON_OP_MOE, -1, "moe: %s", why.text);
-    const int64_t between = v.down.k > v.shared_down.k ? v.down.k : v.shared_down.k;
-    plan->workspace_bytes = (uint64_t)(2 * a->x->shape[1] + between) * sizeof(double);
+    plan->workspace_bytes = workspace_bytes_of(a, &v);
     return TENON_OK;
 }
 

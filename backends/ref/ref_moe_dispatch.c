@@ -35,7 +35,30 @@ static int64_t row_offset(const DLTensor *t, int64_t row) {
 }
 
 static double element_max(DLDataType type) {
-    return type.code == kDLFloat8_e4m3fn ? 448 : type.code == kDLFloat8_e4m3fnuz ? 240 : type.code == kDLFloat8_e5m2 ? 57344 : 127;
+    switch (type.code) {
+    case kDLFloat8_e4m3fn:
+        return (double)TENON_E4M3FN_MAX;
+    case kDLFloat8_e4m3fnuz:
+        return (double)TENON_E4M3FNUZ_MAX;
+    case kDLFloat8_e5m2:
+        return (double)TENON_E5M2_MAX;
+    default:
+        return 127;
+    }
+}
+
+/* One group by the rules of quantize: scale = amax / element_max, 1 for a group of zeros; a scale that underflowed makes every code 0.
+ * A float8 keeps a NaN to itself; int8 has none, so there the scale says it. */
+static void quantize_group(const tenon_moe_dispatch_args *a, int64_t from, int64_t to, int64_t scale_at, int64_t count) {
+    const bool has_nan = a->x_out->dtype.code != kDLInt;
+    double amax = 0;
+    for (int64_t i = 0; i < count; i++) {
+        double x = fabs(tenon_ref_load(a->x, from + i));
+        if (x > amax || (isnan(x) && !has_nan)) amax = x;
+    }
+    float scale = amax == 0 ? 1 : (float)(amax / element_max(a->x_out->dtype));
+    tenon_ref_store(a->x_out_quant->scale, scale_at, (double)scale);
+    for (int64_t i = 0; i < count; i++) tenon_ref_store(a->x_out, to + i, scale == 0 ? 0 : tenon_ref_load(a->x, from + i) / (double)scale);
 }
 
 /* token -1: a padding row, all 0. */
@@ -55,12 +78,12 @@ static void write_row(const tenon_moe_dispatch_args *a, int64_t row, int64_t tok
     }
     const int64_t groups = scales->shape[scales->ndim - 1], group = groups ? hidden / groups : 0, scale_at = row_offset(scales, row);
     for (int64_t g = 0; g < groups; g++) {
-        double amax = 0;
-        for (int64_t i = g * group; token >= 0 && i < (g + 1) * group; i++) amax = fmax(amax, fabs(tenon_ref_load(a->x, from + i)));
-        float scale = (float)(amax / element_max(a->x_out->dtype));
-        if (scale == 0) scale = 1;
-        tenon_ref_store(scales, scale_at + g, (double)scale);
-        for (int64_t i = g * group; i < (g + 1) * group; i++) tenon_ref_store(a->x_out, to + i, token < 0 ? 0 : tenon_ref_load(a->x, from + i) / (double)scale);
+        if (token >= 0) {
+            quantize_group(a, from + g * group, to + g * group, scale_at + g, group);
+            continue;
+        }
+        tenon_ref_store(scales, scale_at + g, 1);
+        for (int64_t i = g * group; i < (g + 1) * group; i++) tenon_ref_store(a->x_out, to + i, 0);
     }
 }
 

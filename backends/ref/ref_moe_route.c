@@ -2,8 +2,9 @@
 /* moe_route, token by token:
  *
  *     score[e]  = softmax(l)[e]  |  l[e]  |  sigmoid(l[e])  |  sqrt(log(1 + exp(l[e])))
- *     choice[e] = score[e] + bias[e]                        (bias takes part in the choice only)
- *     groups    : G[g] = max of choice in g  |  sum of its two largest; the topk_groups best stay
+ *     choice[e] = score[e] + bias[e]                        (bias takes part in the choice only; without one the choice is by l[e],
+ *                                                            which orders as the scores do, but does not saturate as they do)
+ *     groups    : G[g] = max of choice in g  |  sum of its two largest score + bias; the topk_groups best stay
  *     ids       = the k experts of the groups that stay with the largest choice, largest first
  *     weight[i] = score[ids[i]]                             (TOPK_SOFTMAX: softmax over the k chosen logits)
  *     weight   /= sum of the k weights + renormalize_eps    (RENORMALIZE)
@@ -52,11 +53,11 @@ static double group_score(int32_t kind, int64_t size, const double *choice) {
 }
 
 /* Marks the experts of the groups that do not stay. */
-static void drop_groups(const tenon_moe_route_args *a, int64_t experts, const double *choice, bool *taken) {
+static void drop_groups(const tenon_moe_route_args *a, int64_t experts, const double *choice, const double *biased, bool *taken) {
     const int64_t n_groups = a->n_groups, size = experts / n_groups;
     double score[TENON_MOE_MAX_EXPERTS];
     bool kept[TENON_MOE_MAX_EXPERTS] = {false};
-    for (int64_t g = 0; g < n_groups; g++) score[g] = group_score(a->group_score, size, choice + g * size);
+    for (int64_t g = 0; g < n_groups; g++) score[g] = group_score(a->group_score, size, (a->group_score == TENON_GROUP_SCORE_MAX ? choice : biased) + g * size);
     for (int64_t i = 0; i < a->topk_groups; i++) kept[best(n_groups, score, kept)] = true;
     for (int64_t e = 0; e < experts; e++) taken[e] = !kept[e / size];
 }
@@ -64,24 +65,24 @@ static void drop_groups(const tenon_moe_route_args *a, int64_t experts, const do
 static void route(const tenon_moe_route_args *a, int64_t t) {
     const int64_t experts = a->logits->shape[1], k = a->topk_ids->shape[1] - a->n_shared;
     const double scale = a->routed_scale == 0 ? 1 : (double)a->routed_scale;
-    double score[TENON_MOE_MAX_EXPERTS], choice[TENON_MOE_MAX_EXPERTS], weight[TENON_MOE_MAX_TOPK];
-    bool taken[TENON_MOE_MAX_EXPERTS] = {false}, no_number[TENON_MOE_MAX_EXPERTS];
+    double score[TENON_MOE_MAX_EXPERTS], choice[TENON_MOE_MAX_EXPERTS], biased[TENON_MOE_MAX_EXPERTS], weight[TENON_MOE_MAX_TOPK];
+    bool taken[TENON_MOE_MAX_EXPERTS] = {false};
     int64_t ids[TENON_MOE_MAX_TOPK];
 
     for (int64_t e = 0; e < experts; e++) {
         double logit = tenon_ref_load2(a->logits, t, e);
-        no_number[e] = isnan(logit);
-        score[e] = no_number[e] ? -INFINITY : logit;
+        score[e] = choice[e] = isnan(logit) ? -INFINITY : logit;
     }
     if (a->scoring == TENON_SCORING_SOFTMAX) softmax(experts, score);
     for (int64_t e = 0; e < experts; e++) {
         if (a->scoring == TENON_SCORING_SIGMOID) score[e] = 1 / (1 + exp(-score[e]));
         if (a->scoring == TENON_SCORING_SQRT_SOFTPLUS) score[e] = sqrt(softplus(score[e]));
-        choice[e] = score[e] + (a->bias ? tenon_ref_load1(a->bias, e) : 0);
-        if (no_number[e] || isnan(choice[e])) choice[e] = -INFINITY;
+        biased[e] = score[e] + (a->bias ? tenon_ref_load1(a->bias, e) : 0);
+        if (isnan(tenon_ref_load2(a->logits, t, e)) || isnan(biased[e])) biased[e] = -INFINITY;
+        if (a->bias) choice[e] = biased[e];
     }
 
-    if (a->n_groups > 1) drop_groups(a, experts, choice, taken);
+    if (a->n_groups > 1) drop_groups(a, experts, choice, biased, taken);
     for (int64_t i = 0; i < k; i++) {
         ids[i] = best(experts, choice, taken);
         taken[ids[i]] = true;
