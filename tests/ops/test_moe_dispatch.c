@@ -57,7 +57,8 @@ static void make(problem *p, options o) {
     test_tensor *t = p->t;
     p->args = (tenon_moe_dispatch_args){.struct_size = sizeof p->args,
                                         .fault = &p->fault,
-                                        .topk_ids = o.wide_ids ? test_view(&t[0], p->ids, kDLInt, 64, SHAPE(o.tokens, o.k)) : test_view(&t[0], p->ids32, kDLInt, 32, SHAPE(o.tokens, o.k)),
+                                        .topk_ids = o.wide_ids ? test_view(&t[0], p->ids, kDLInt, 64, SHAPE(o.tokens, o.k))
+                                                                : test_view(&t[0], p->ids32, kDLInt, 32, SHAPE(o.tokens, o.k)),
                                         .expert_map = o.experts ? test_view(&t[1], p->map, kDLInt, 32, SHAPE(o.experts)) : NULL,
                                         .x = test_view(&t[2], p->x, kDLFloat, 32, SHAPE(o.tokens, HIDDEN)),
                                         .expert_offsets = o.wide_offsets ? test_view(&t[3], p->offsets, kDLInt, 64, SHAPE(o.local + 1))
@@ -183,7 +184,7 @@ static void test_smaller_run(const char *kernel, options o, int64_t tokens, int6
     const int64_t b = o.block_rows ? o.block_rows : 1;
     const int order[] = {0, 2, 6}, by_rows[] = {5, 9};
     again.args = p.args;
-    const DLTensor **fields[] = {&again.args.topk_ids, &again.args.expert_map, &again.args.x,         &again.args.expert_offsets, &again.args.expert_counts,
+    const DLTensor **fields[] = {&again.args.topk_ids, &again.args.expert_map, &again.args.x, &again.args.expert_offsets, &again.args.expert_counts,
                                  &again.args.row_pairs, &again.args.pair_rows,  &again.args.block_experts, &again.args.n_rows,      &again.args.x_out};
     char *from = (char *)&p, *to = (char *)&again;
     for (int i = 0; i < 10; i++) {
