@@ -16,7 +16,8 @@ extern "C" {
 
 /* Chooses k experts for each token, the largest choice first. Ties go to the lower index. NaN scores count as -inf; a token whose logits
  * are all NaN or -inf has weights 0. At most 1,024 experts, k <= 32.
- * Choice is by score + bias (by the logit, which does not saturate, where bias is NULL), weights come from the score alone; grouped: keep topk_groups of n_groups groups first. */
+ * Choice is by score + bias (by the logit, which does not saturate, where bias is NULL), weights come from the score alone; grouped: keep
+ * topk_groups of n_groups groups first. */
 #define TENON_MOE_ROUTE_FIELDS(X)                                                                   \
     X(in, logits, TENON_T_FLOAT, "[~tokens, experts]", "router output")                             \
     X(opt_in, bias, "f32", "[experts]", "correction added for the choice only")                     \
@@ -38,7 +39,8 @@ extern "C" {
  * expert_offsets[e] is the first row of local expert e and expert_offsets[local] the end of the last one, padding included.
  * A plan's rows must hold its worst case, (tokens * k + min(tokens * k, local) * (block_rows - 1)) rounded down to block_rows. Where a
  * run brings fewer rows, and in the masked layout, pairs that find no room get row -1 and are reported; offsets and counts say what was
- * placed. Padding rows of x_out are 0; rows past the last expert, and masked ones past an expert's count, are not written. Masked: row = e * max_rows + i, expert_offsets[e] = e * max_rows, row_pairs has local * max_rows entries, no block_experts. */
+ * placed. Padding rows of x_out are 0; rows past the last expert, and masked ones past an expert's count, are not written. Masked: row =
+ * e * max_rows + i, expert_offsets[e] = e * max_rows, row_pairs has local * max_rows entries, no block_experts. */
 #define TENON_MOE_DISPATCH_FIELDS(X)                                                                \
     X(in, topk_ids, TENON_T_INDEX, "[~tokens, k]", "expert of each pair")                           \
     X(opt_in, expert_map, "i32", "[experts]", "local index of each expert, or -1; NULL: local = experts") \
@@ -49,7 +51,8 @@ extern "C" {
     X(opt_out, pair_rows, "i32", "[~tokens, k]", "row of each pair; -1 where it was skipped")       \
     X(opt_out, block_experts, "i32", "[~blocks]", "local expert of each block of block_rows rows; -1 past the end") \
     X(opt_out, n_rows, "i32", "[1]", "expert_offsets[local]")                                       \
-    X(opt_out, x_out, "bf16 f16 f32 e4m3fn e4m3fnuz e5m2 i8", "[~rows, hidden] | [local, max_rows, hidden]", "permuted activations; padding rows are 0; rank 3: the masked layout, rows of expert e from 0") \
+    X(opt_out, x_out, "bf16 f16 f32 e4m3fn e4m3fnuz e5m2 i8", "[~rows, hidden] | [local, max_rows, hidden]", \
+      "permuted activations; padding rows are 0; rank 3: the masked layout, rows of expert e from 0") \
     X(quant, x_out_quant, "", "", "FP8 or INT8: quantize x_out, f32 scale [rows, hidden / group_cols] (masked: [local, max_rows, ..]) written") \
     X(i32, block_rows, "", "", "alignment of each expert's rows; 0: 1")                             \
     X(i32, reserved, "", "", "must be 0")
