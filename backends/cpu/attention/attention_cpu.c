@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Attention on the CPU: checks the lengths of a run, cuts it into tasks, and puts the partial results together.
+ *
+ * A task is a block of rows of one sequence and KV head, over all chunks that the block sees; when a run has too few of them for
+ * the threads, short blocks become one task per chunk, and the task that finishes last folds the partial states. Both ways fold the
+ * same chunks in the same order, so bits depend neither on the threads nor on the rest of the batch.
+ */
+#include <math.h>
+
+#include "attention_cpu.h"
+#include "paged_sequence.h"
+
+enum {
+    BLOCK_ROWS_MAX = 96, /* K and V tiles are packed once for that many rows */
+    BLOCK_ROWS_MIN = 24, /* no smaller only to have more tasks */
+    SPLIT_ROWS = 32,     /* longer blocks are never split over kv */
+    CHUNKS_MAX = 16,
+    CHUNK_MIN = 2 * TENON_ATTENTION_TILE
+};
+
+static int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
+static int64_t divide_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit; }
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/* From the sequence's own length and nothing else. */
+static int32_t chunk_of(int64_t kv_length) {
+    return (int32_t)most(CHUNK_MIN, round_up(divide_up(kv_length, CHUNKS_MAX), TENON_ATTENTION_TILE));
+}
+
+static int64_t element_bytes(const DLTensor *t) { return t->dtype.bits / 8; }
+
+static bool is_float(const DLTensor *t) {
+    const tenon_number n = tenon_number_of(t->dtype);
+    return n == TENON_NUMBER_F32 || n == TENON_NUMBER_F16 || n == TENON_NUMBER_BF16;
+}
+
+const char *tenon_attention_cpu_why_not(const tenon_problem *problem, tenon_reason *reason) {
+    const tenon_attention_args *a = problem->args;
+    if (a->flags & TENON_ATTENTION_NATIVE_CACHE) return tenon_decline(reason, "reads strided caches only");
+    if (!is_float(a->q)) return tenon_decline(reason, "takes no fp8 queries");
+    if (!is_float(a->k) || !is_float(a->v) || a->k_scale || a->v_scale) return tenon_decline(reason, "takes caches of bf16, f16 and f32 without scales");
+    if (a->k->ndim != 4 || a->v->ndim != 4) return tenon_decline(reason, "takes caches of rank 4; these are %d and %d", a->k->ndim, a->v->ndim);
+    if (a->k->dtype.code != a->v->dtype.code || a->k->dtype.bits != a->v->dtype.bits) return tenon_decline(reason, "k and v have different types");
+    if (a->k->strides[3] != 1 || a->v->strides[3] != 1) return tenon_decline(reason, "the head dim of the cache is not contiguous");
+    if (a->k->shape[3] % 8 || a->v->shape[3] % 8 || a->k->shape[3] > 1024 || a->v->shape[3] > 1024)
+        return tenon_decline(reason, "head dims %lld and %lld: multiples of 8 up to 1024", (long long)a->k->shape[3], (long long)a->v->shape[3]);
+    return NULL;
+}
+
+/* ---- sizes that the plan fixes ---- */
+
+typedef struct layout {
+    int64_t max_q, max_kv, group, block_max, rows_max, out_stride, q_stride;
+    int64_t slot_rows, n_slots, n_counts;
+    uint64_t state_bytes, slot_bytes, scratch_bytes;
+    uint64_t counts_at, slots_at, scratch_at, total;
+} layout;
+
+static uint64_t aligned(int64_t n_words) { return (uint64_t)round_up(n_words * 4, 64); }
+
+static layout layout_of(const tenon_kernel_plan *plan, const tenon_attention_engine *engine) {
+    const tenon_attention_args *a = plan->problem.args;
+    const int64_t batch = a->seq_lens->shape[0], heads_kv = a->k->shape[2], d_qk = a->k->shape[3], page_size = a->k->shape[1];
+    const int64_t threads = tenon_cpu_threads(plan);
+    layout l = {.group = a->q->shape[1] / heads_kv};
+    l.max_q = a->max_q_len ? a->max_q_len : a->q->shape[0];
+    l.max_kv = a->max_kv_len ? a->max_kv_len : (a->block_table ? a->block_table->shape[1] : a->page_indices->shape[0]) * page_size;
+    l.block_max = most(1, least(BLOCK_ROWS_MAX / l.group, l.max_q));
+    l.rows_max = l.block_max * l.group;
+    l.out_stride = round_up(a->v->shape[3], engine->lanes);
+    l.q_stride = engine->pairs ? d_qk / 2 : round_up(d_qk, engine->lanes);
+    l.slot_rows = least(most(1, SPLIT_ROWS / l.group), l.max_q) * l.group;
+    l.n_counts = threads > 1 ? least(2 * threads - 1, batch * heads_kv) : 0;
+    l.n_slots = l.n_counts * least(CHUNKS_MAX, divide_up(l.max_kv, CHUNK_MIN));
+    l.slot_bytes = 2 * aligned(l.slot_rows) + aligned(l.slot_rows * l.out_stride);
+    l.state_bytes = 2 * aligned(l.rows_max) + aligned(l.rows_max * l.out_stride);
+    l.scratch_bytes = aligned(l.rows_max * l.q_stride) + aligned(d_qk * TENON_ATTENTION_TILE) + aligned(l.out_stride * TENON_ATTENTION_TILE) +
+                      aligned(l.rows_max * TENON_ATTENTION_TILE) + aligned(l.rows_max * TENON_ATTENTION_TILE / 2) +
+                      aligned(most(d_qk, a->v->shape[3])) + 2 * l.state_bytes;
+    l.counts_at = (uint64_t)round_up(batch * (int64_t)sizeof(tenon_attention_sequence), 64);
+    l.slots_at = l.counts_at + aligned(l.n_counts);
+    l.scratch_at = l.slots_at + (uint64_t)l.n_slots * l.slot_bytes;
+    l.total = l.scratch_at + (uint64_t)threads * l.scratch_bytes;
+    return l;
+}
+
+int32_t tenon_attention_cpu_plan(tenon_kernel_plan *plan, const tenon_attention_engine *engine, tenon_error *error) {
+    (void)error;
+    plan->workspace_bytes = layout_of(plan, engine).total;
+    return TENON_OK;
+}
+
+static void *carve(uint8_t **at, uint64_t bytes) {
+    void *p = *at;
+    *at += bytes;
+    return p;
+}
+
+static tenon_attention_state carve_state(uint8_t **at, int64_t rows, int64_t out_stride) {
+    tenon_attention_state s;
+    s.max = carve(at, aligned(rows));
+    s.sum = carve(at, aligned(rows));
+    s.out = carve(at, aligned(rows * out_stride));
+    return s;
+}
+
+static tenon_attention_scratch scratch_of(const tenon_attention_job *job, int32_t thread) {
+    uint8_t *at = job->scratch + (uint64_t)thread * job->scratch_bytes;
+    tenon_attention_scratch s;
+    s.q = carve(&at, aligned((int64_t)job->rows_max * job->q_stride));
+    s.k = carve(&at, aligned((int64_t)job->d_qk * TENON_ATTENTION_TILE));
+    s.v = carve(&at, aligned((int64_t)job->out_stride * TENON_ATTENTION_TILE));
+    s.logits = carve(&at, aligned((int64_t)job->rows_max * TENON_ATTENTION_TILE));
+    s.weights = carve(&at, aligned((int64_t)job->rows_max * TENON_ATTENTION_TILE / 2));
+    s.zeros = carve(&at, aligned(most(job->d_qk, job->d_v)));
+    s.total = carve_state(&at, job->rows_max, job->out_stride);
+    s.chunk = carve_state(&at, job->rows_max, job->out_stride);
+    memset(s.zeros, 0, aligned(most(job->d_qk, job->d_v)));
+    return s;
+}
+
+static tenon_attention_state slot_of(const tenon_attention_job *job, int64_t slot) {
+    uint8_t *at = job->slots + (uint64_t)slot * job->slot_bytes;
+    return carve_state(&at, job->slot_rows, job->out_stride);
+}
+
+/* ---- one task ---- */
+
+/* What any of the queries sees; tree masks only take away. */
+static void visible_range(const tenon_attention_job *job, const tenon_attention_sequence *s, int32_t first_query, int32_t n, int32_t *first, int32_t *end) {
+    int32_t other;
+    tenon_attention_visible(job, s, first_query, first, &other);
+    tenon_attention_visible(job, s, first_query + n - 1, &other, end);
+}
+
+static const tenon_attention_sequence *sequence_of(const tenon_attention_job *job, int64_t task) {
+    int64_t low = 0, high = job->n_sequences;
+    while (high - low > 1) {
+        const int64_t middle = (low + high) / 2;
+        *(job->sequences[middle].first_task <= task ? &low : &high) = middle;
+    }
+    return &job->sequences[low];
+}
+
+static void run_chunk(const tenon_attention_job *job, const tenon_attention_block *block, int32_t chunk, tenon_attention_scratch *scratch,
+                      tenon_attention_state *state) {
+    const int64_t first = (int64_t)chunk * block->sequence->chunk;
+    job->engine->accumulate(job, block, (int32_t)first, (int32_t)least(first + block->sequence->chunk, block->kv_end), scratch, state);
+}
+
+static void run_block(const tenon_attention_job *job, const tenon_attention_block *block, tenon_attention_scratch *scratch) {
+    const int32_t size = block->sequence->chunk, first = block->kv_first / size;
+    run_chunk(job, block, first, scratch, &scratch->total);
+    for (int32_t chunk = first + 1; (int64_t)chunk * size < block->kv_end; chunk++) {
+        run_chunk(job, block, chunk, scratch, &scratch->chunk);
+        job->engine->fold(job, block->n_rows, &scratch->total, &scratch->chunk);
+    }
+    job->engine->store(job, block, &scratch->total);
+}
+
+static void run_split(const tenon_attention_job *job, const tenon_attention_block *block, int32_t chunk, tenon_attention_scratch *scratch) {
+    const tenon_attention_sequence *s = block->sequence;
+    const int64_t slots = s->first_slot + (int64_t)block->kv_head * s->n_chunks;
+    tenon_attention_state state = slot_of(job, slots + chunk);
+    run_chunk(job, block, s->first_chunk + chunk, scratch, &state);
+    if (__atomic_sub_fetch(&job->counts[s->first_count + block->kv_head], 1, __ATOMIC_ACQ_REL)) return;
+    tenon_attention_state total = slot_of(job, slots);
+    for (int32_t i = 1; i < s->n_chunks; i++) {
+        const tenon_attention_state next = slot_of(job, slots + i);
+        job->engine->fold(job, block->n_rows, &total, &next);
+    }
+    job->engine->store(job, block, &total);
+}
+
+static void run_task(void *arg, int64_t task, int32_t thread) {
+    const tenon_attention_job *job = arg;
+    const tenon_attention_sequence *s = sequence_of(job, task);
+    const int32_t index = (int32_t)((task - s->first_task) / job->heads_kv);
+    const int32_t n_blocks = (int32_t)divide_up(s->n_queries, s->block);
+    tenon_attention_scratch scratch = scratch_of(job, thread);
+    tenon_attention_block block = {.sequence = s, .kv_head = (int32_t)((task - s->first_task) % job->heads_kv)};
+    /* Causal blocks at the end see most: they come first, so that short ones fill the gaps. */
+    block.first_query = s->n_chunks ? 0 : (n_blocks - 1 - index) * s->block;
+    block.n_queries = (int32_t)least(s->block, s->n_queries - block.first_query);
+    block.n_rows = block.n_queries * job->group;
+    visible_range(job, s, block.first_query, block.n_queries, &block.kv_first, &block.kv_end);
+    job->engine->load_queries(job, &block, &scratch);
+    if (s->n_chunks)
+        run_split(job, &block, index, &scratch);
+    else
+        run_block(job, &block, &scratch);
+}
+
+/* ---- a run: check, cut, go ---- */
+
+static void clear_rows(const tenon_attention_job *job, int64_t first, int64_t end) {
+    const DLTensor *out = job->args->out, *lse = job->args->lse;
+    for (int64_t t = first; t < end; t++)
+        for (int64_t h = 0; h < out->shape[1]; h++) {
+            memset((uint8_t *)tenon_data(out) + (t * out->strides[0] + h * out->strides[1]) * element_bytes(out), 0,
+                   (size_t)(out->shape[2] * element_bytes(out)));
+            if (lse) ((float *)tenon_data(lse))[t * lse->strides[0] + h * lse->strides[1]] = -INFINITY;
+        }
+}
+
+/* Lengths and page lists hold anything: a sequence that fails its check keeps no queries, and its rows are empty. */
+static void read_sequences(const tenon_attention_job *job, tenon_attention_sequence *sequences) {
+    const tenon_paged_batch batch = tenon_attention_batch(job->args, job->args->k->shape[0], job->page_size);
+    const bool ok = tenon_paged_batch_ok(&batch);
+    for (int64_t b = 0; b < job->n_sequences; b++) {
+        tenon_attention_sequence *s = &sequences[b];
+        tenon_paged_sequence checked;
+        memset(s, 0, sizeof *s);
+        if (!ok) continue;
+        if (tenon_paged_sequence_at(&batch, b, &checked)) {
+            s->pages = checked.pages;
+            s->n_queries = (int32_t)checked.n_rows;
+            s->kv_length = (int32_t)checked.kv_len;
+        } else {
+            clear_rows(job, checked.first_row, checked.first_row + checked.n_rows);
+        }
+        s->first_token = checked.first_row;
+        s->chunk = chunk_of(s->kv_length);
+    }
+    clear_rows(job, ok ? tenon_paged_batch_end(&batch) : 0, batch.n_rows);
+}
+
+static int64_t count_blocks(const tenon_attention_job *job, const tenon_attention_sequence *sequences, int64_t block) {
+    int64_t n = 0;
+    for (int64_t b = 0; b < job->n_sequences; b++) n += divide_up(sequences[b].n_queries, block);
+    return n * job->heads_kv;
+}
+
+/* Numbers the tasks and returns how many there are. */
+static int64_t cut(const tenon_attention_job *job, const layout *l, int32_t threads, tenon_attention_sequence *sequences) {
+    int64_t block = l->block_max, n_tasks = 0, n_slots = 0, n_counts = 0;
+    while (threads > 1 && block * l->group > BLOCK_ROWS_MIN && count_blocks(job, sequences, block) < 4 * (int64_t)threads) block = (block + 1) / 2;
+    const bool split = threads > 1 && count_blocks(job, sequences, block) < 2 * (int64_t)threads;
+    for (int64_t b = 0; b < job->n_sequences; b++) {
+        tenon_attention_sequence *s = &sequences[b];
+        s->first_task = n_tasks;
+        s->block = (int32_t)block;
+        if (!s->n_queries) continue;
+        if (split && s->n_queries * l->group <= l->slot_rows) {
+            int32_t first, end;
+            visible_range(job, s, 0, s->n_queries, &first, &end);
+            const int64_t chunks = end > first ? divide_up(end, s->chunk) - first / s->chunk : 0;
+            if (chunks > 1 && n_counts + job->heads_kv <= l->n_counts && n_slots + chunks * job->heads_kv <= l->n_slots) {
+                s->block = s->n_queries;
+                s->first_chunk = first / s->chunk;
+                s->n_chunks = (int32_t)chunks;
+                s->first_slot = (int32_t)n_slots;
+                s->first_count = (int32_t)n_counts;
+                for (int32_t h = 0; h < job->heads_kv; h++) job->counts[n_counts++] = s->n_chunks;
+                n_slots += chunks * job->heads_kv;
+            }
+        }
+        n_tasks += job->heads_kv * (s->n_chunks ? s->n_chunks : divide_up(s->n_queries, s->block));
+    }
+    return n_tasks;
+}
+
+static void set_strides(const DLTensor *t, int64_t *strides) {
+    for (int i = 0; i < 3; i++) strides[i] = t->strides[i] * element_bytes(t);
+}
+
+int32_t tenon_attention_cpu_run(const tenon_kernel_plan *plan, const tenon_attention_args *args, const tenon_attention_engine *engine) {
+    const layout l = layout_of(plan, engine);
+    uint8_t *workspace = args->workspace;
+    tenon_attention_sequence *sequences = (tenon_attention_sequence *)workspace;
+    const float scale = args->softmax_scale != 0 ? args->softmax_scale : 1.0f / sqrtf((float)args->k->shape[3]);
+    const float log2_e = 1.44269504088896341f;
+    tenon_attention_job job = {
+        .args = args,
+        .engine = engine,
+        .sequences = sequences,
+        .n_sequences = args->seq_lens->shape[0],
+        .heads_kv = (int32_t)args->k->shape[2],
+        .group = (int32_t)l.group,
+        .d_qk = (int32_t)args->k->shape[3],
+        .d_v = (int32_t)args->v->shape[3],
+        .q_stride = (int32_t)l.q_stride,
+        .out_stride = (int32_t)l.out_stride,
+        .rows_max = (int32_t)l.rows_max,
+        .page_size = (int32_t)args->k->shape[1],
+        .left = args->window_left,
+        .right = args->tree_mask ? -1 : args->flags & TENON_ATTENTION_CAUSAL ? 0 : args->window_right, /* a tree mask hides later tokens itself */
+        .k_data = tenon_data(args->k),
+        .v_data = tenon_data(args->v),
+        .k_row_bytes = (int32_t)(args->k->shape[3] * element_bytes(args->k)),
+        .v_row_bytes = (int32_t)(args->v->shape[3] * element_bytes(args->v)),
+        .q_type = tenon_number_of(args->q->dtype),
+        .kv_type = tenon_number_of(args->k->dtype),
+        .out_type = tenon_number_of(args->out->dtype),
+        .logit_scale = args->softcap > 0 ? scale / args->softcap : scale * log2_e,
+        .softcap = args->softcap * log2_e,
+        .counts = (int32_t *)(workspace + l.counts_at),
+        .slots = workspace + l.slots_at,
+        .scratch = workspace + l.scratch_at,
+        .slot_bytes = l.slot_bytes,
+        .scratch_bytes = l.scratch_bytes,
+        .slot_rows = (int32_t)l.slot_rows,
+    };
+    set_strides(args->k, job.k_stride);
+    set_strides(args->v, job.v_stride);
+    read_sequences(&job, sequences);
+    tenon_cpu_run(plan, cut(&job, &l, tenon_cpu_threads(plan), sequences), run_task, &job);
+    return TENON_OK;
+}

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Attention of one block of rows over a chunk of kv positions, in the vocabulary of simd/. Included once per instruction set, after
+ * that set's header; makes the static const tenon_attention_engine attention_engine. README.md has the picture.
+ */
+#include <math.h>
+
+#include "attention_cpu.h"
+#include "attention_tile.inl"
+
+/* 2^x for x <= 0: 2^n (1 + r p(r)), |r| <= 1/2, relative error 1.6e-7; exactly 1 at 0; 0 below -125; NaN stays. */
+V_INLINE vf32 exp2_below_one(vf32 x) {
+    const vf32 floor = vf32_set1(-125.0f);
+    const vf32 c = vf32_max(floor, x); /* the second operand stays when it is NaN */
+    const vf32 n = vf32_round(c), r = vf32_sub(c, n);
+    vf32 p = vf32_set1(1.32647288e-3f);
+    p = vf32_fma(p, r, vf32_set1(9.67151318e-3f));
+    p = vf32_fma(p, r, vf32_set1(5.55073374e-2f));
+    p = vf32_fma(p, r, vf32_set1(2.40222421e-1f));
+    p = vf32_fma(p, r, vf32_set1(6.93146978e-1f));
+    p = vf32_fma(p, r, vf32_set1(1.0f));
+    p = vf32_from_bits(vi32_add(vi32_from_bits(p), vi32_sll(vi32_from_f32(n), 23)));
+    return vf32_select_lt(x, floor, vf32_zero(), p);
+}
+
+V_INLINE float exp2_of_one(float x) {
+    float y;
+    vf32_store_n(&y, exp2_below_one(vf32_set1(x)), 1);
+    return y;
+}
+
+/* 2^(x - max), where a max of -inf means that there is nothing: then x is -inf as well. */
+V_INLINE float weight_of(float x, float max) { return x == max ? 1.0f : exp2_of_one(x - max); }
+
+static void load_queries(const tenon_attention_job *job, const tenon_attention_block *block, tenon_attention_scratch *scratch) {
+    const DLTensor *q = job->args->q;
+    const int32_t bytes = job->q_type == TENON_NUMBER_F32 ? 4 : 2;
+    const uint8_t *base = (const uint8_t *)tenon_data(q) + (block->sequence->first_token + block->first_query) * q->strides[0] * bytes;
+    for (int32_t r = 0; r < block->n_rows; r++) {
+        const int64_t head = (int64_t)block->kv_head * job->group + r % job->group;
+        const uint8_t *row = base + (r / job->group * q->strides[0] + head * q->strides[1]) * bytes;
+        int32_t *out = scratch->q + (int64_t)r * job->q_stride;
+        if (PACKED_PAIRS)
+            memcpy(out, row, (size_t)job->d_qk * 2);
+        else if (job->q_type == TENON_NUMBER_F32)
+            unpack_row(row, job->d_qk, (float *)out, TENON_NUMBER_F32);
+        else if (job->q_type == TENON_NUMBER_F16)
+            unpack_row(row, job->d_qk, (float *)out, TENON_NUMBER_F16);
+        else
+            unpack_row(row, job->d_qk, (float *)out, TENON_NUMBER_BF16);
+    }
+}
+
+/* Where each position of the tile lies; positions outside [first, end) read zeros, so that stale slots never enter a sum. */
+static void find_rows(const tenon_attention_job *job, const tenon_attention_block *block, int32_t tile, int32_t first, int32_t end,
+                      const uint8_t *zeros, const uint8_t **k_rows, const uint8_t **v_rows) {
+    const int64_t k_head = block->kv_head * job->k_stride[2], v_head = block->kv_head * job->v_stride[2];
+    for (int32_t t = 0; t < TILE; t++) k_rows[t] = v_rows[t] = zeros;
+    for (int32_t j = first; j < end;) {
+        const int32_t page = j / job->page_size, slot = j % job->page_size;
+        const int32_t run = job->page_size - slot < end - j ? job->page_size - slot : end - j;
+        const int64_t id = block->sequence->pages[page];
+        const uint8_t *k = job->k_data + id * job->k_stride[0] + slot * job->k_stride[1] + k_head;
+        const uint8_t *v = job->v_data + id * job->v_stride[0] + slot * job->v_stride[1] + v_head;
+        for (int32_t i = 0; i < run; i++) {
+            k_rows[j - tile + i] = k + i * job->k_stride[1];
+            v_rows[j - tile + i] = v + i * job->v_stride[1];
+        }
+        j += run;
+    }
+}
+
+/* -inf where the tree mask hides a new token from this row. */
+static void apply_tree(const tenon_attention_job *job, const tenon_attention_sequence *s, int32_t query, int32_t tile, float *logits) {
+    const DLTensor *mask = job->args->tree_mask;
+    const uint8_t *bits = (const uint8_t *)tenon_data(mask) + (s->first_token + query) * mask->strides[0];
+    const int32_t first_new = s->kv_length - s->n_queries;
+    for (int32_t t = first_new > tile ? first_new - tile : 0; t < TILE && tile + t < s->kv_length; t++) {
+        const int32_t bit = tile + t - first_new;
+        if (bit / 8 >= mask->shape[1] || !(bits[bit / 8] >> (bit % 8) & 1)) logits[t] = -INFINITY;
+    }
+}
+
+static const float lane_numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+
+/* One row's logits to weights; its running maximum, sum and output follow. */
+static void soften_row(const tenon_attention_job *job, const tenon_attention_block *block, int32_t tile, int32_t r,
+                       const tenon_attention_scratch *scratch, tenon_attention_state *state) {
+    const tenon_attention_sequence *s = block->sequence;
+    const int32_t query = block->first_query + r / job->group;
+    float *logits = scratch->logits + (int64_t)r * TILE;
+    int32_t first, end;
+    vf32 x[TILE_VECTORS];
+    tenon_attention_visible(job, s, query, &first, &end);
+    UNROLL for (int i = 0; i < TILE_VECTORS; i++) x[i] = vf32_mul(vf32_load(logits + i * V_LANES), vf32_set1(job->logit_scale));
+    if (job->softcap > 0)
+        for (int i = 0; i < TILE_VECTORS; i++) x[i] = vf32_mul(vf32_tanh(x[i]), vf32_set1(job->softcap));
+    if (job->args->alibi_slopes) {
+        const DLTensor *t = job->args->alibi_slopes;
+        const int64_t head = (int64_t)block->kv_head * job->group + r % job->group;
+        const int64_t at = t->ndim == 2 ? (s - job->sequences) * t->strides[0] + head * t->strides[1] : head * t->strides[0];
+        const float slope = ((const float *)tenon_data(t))[at] * 1.44269504088896341f;
+        const float distance = (float)(tile - (s->kv_length - s->n_queries + query));
+        for (int i = 0; i < TILE_VECTORS; i++) {
+            const vf32 j = vf32_add(vf32_load(lane_numbers), vf32_set1(distance + (float)(i * V_LANES)));
+            x[i] = vf32_fma(j, vf32_set1(slope), x[i]);
+        }
+    }
+    if (first > tile || end < tile + TILE) {
+        const vf32 low = vf32_set1((float)(first - tile)), high = vf32_set1((float)(end - tile)), hidden = vf32_set1(-INFINITY);
+        for (int i = 0; i < TILE_VECTORS; i++) {
+            const vf32 j = vf32_add(vf32_load(lane_numbers), vf32_set1((float)(i * V_LANES)));
+            x[i] = vf32_select_lt(j, high, vf32_select_lt(j, low, hidden, x[i]), hidden);
+        }
+    }
+    if (job->args->tree_mask) {
+        for (int i = 0; i < TILE_VECTORS; i++) vf32_store(logits + i * V_LANES, x[i]);
+        apply_tree(job, s, query, tile, logits);
+        for (int i = 0; i < TILE_VECTORS; i++) x[i] = vf32_load(logits + i * V_LANES);
+    }
+    vf32 top = x[0];
+    UNROLL for (int i = 1; i < TILE_VECTORS; i++) top = vf32_max(top, x[i]);
+    float max = vf32_reduce_max(top);
+    if (max > state->max[r]) {
+        const float shrink = weight_of(state->max[r], max);
+        float *out = state->out + (int64_t)r * job->out_stride;
+        state->max[r] = max;
+        state->sum[r] *= shrink;
+        for (int32_t i = 0; i < job->out_stride; i += V_LANES) vf32_store(out + i, vf32_mul(vf32_load(out + i), vf32_set1(shrink)));
+    }
+    max = state->max[r] == -INFINITY ? 0.0f : state->max[r];
+    vf32 sum = vf32_zero();
+    UNROLL for (int i = 0; i < TILE_VECTORS; i++) {
+        x[i] = exp2_below_one(vf32_sub(x[i], vf32_set1(max)));
+        sum = vf32_add(sum, x[i]);
+    }
+    state->sum[r] += vf32_reduce_add(sum);
+#if PACKED_PAIRS
+    UNROLL for (int i = 0; i < TILE_VECTORS; i += 2)
+        vf32_store_bf16_pair((uint16_t *)scratch->weights + (int64_t)r * TILE + i * V_LANES, x[i], x[i + 1]);
+#else
+    UNROLL for (int i = 0; i < TILE_VECTORS; i++) vf32_store(logits + i * V_LANES, x[i]);
+#endif
+}
+
+static void accumulate(const tenon_attention_job *job, const tenon_attention_block *block, int32_t first, int32_t end,
+                       tenon_attention_scratch *scratch, tenon_attention_state *state) {
+    const uint8_t *k_rows[TILE], *v_rows[TILE];
+    const int32_t k_depth = PACKED_PAIRS ? job->d_qk / 2 : job->d_qk, n_rows = block->n_rows;
+    for (int32_t r = 0; r < n_rows; r++) state->max[r] = -INFINITY, state->sum[r] = 0;
+    memset(state->out, 0, (size_t)n_rows * (size_t)job->out_stride * sizeof(float));
+    for (int32_t tile = first; tile < end; tile += TILE) {
+        const int32_t from = block->kv_first > tile ? block->kv_first : tile;
+        const int32_t to = block->kv_end < tile + TILE ? block->kv_end : tile + TILE;
+        if (from >= to) continue;
+        const int32_t n_vectors = (to - tile + V_LANES - 1) / V_LANES;
+        const int32_t n_positions = (to - tile + 1) & ~1;
+        find_rows(job, block, tile, from, to, scratch->zeros, k_rows, v_rows);
+        pack_k(k_rows, n_vectors, job->k_row_bytes, scratch->k, job->kv_type);
+        multiply(scratch->q, job->q_stride, scratch->k, TILE, scratch->logits, TILE, n_rows, k_depth, n_vectors, true);
+        for (int32_t r = 0; r < n_rows; r++) soften_row(job, block, tile, r, scratch, state);
+        pack_v(v_rows, n_positions, job->d_v, scratch->v, job->out_stride, job->kv_type);
+#if PACKED_PAIRS
+        multiply(scratch->weights, TILE / 2, scratch->v, job->out_stride, state->out, job->out_stride, n_rows, n_positions / 2,
+                 job->out_stride / V_LANES, false);
+#else
+        multiply((const int32_t *)scratch->logits, TILE, scratch->v, job->out_stride, state->out, job->out_stride, n_rows, n_positions,
+                 job->out_stride / V_LANES, false);
+#endif
+    }
+}
+
+static void fold(const tenon_attention_job *job, int32_t n_rows, tenon_attention_state *into, const tenon_attention_state *from) {
+    for (int32_t r = 0; r < n_rows; r++) {
+        const float max = into->max[r] > from->max[r] ? into->max[r] : from->max[r];
+        const float keep = weight_of(into->max[r], max), add = weight_of(from->max[r], max);
+        float *out = into->out + (int64_t)r * job->out_stride;
+        const float *more = from->out + (int64_t)r * job->out_stride;
+        into->max[r] = max;
+        into->sum[r] = into->sum[r] * keep + from->sum[r] * add;
+        for (int32_t i = 0; i < job->out_stride; i += V_LANES)
+            vf32_store(out + i, vf32_fma(vf32_load(more + i), vf32_set1(add), vf32_mul(vf32_load(out + i), vf32_set1(keep))));
+    }
+}
+
+V_INLINE void store_any_n(void *p, vf32 x, int n, tenon_number type) {
+    if (type == TENON_NUMBER_F32)
+        vf32_store_n(p, x, n);
+    else if (type == TENON_NUMBER_F16)
+        vf32_store_f16_n(p, x, n);
+    else
+        vf32_store_bf16_n(p, x, n);
+}
+
+static void store(const tenon_attention_job *job, const tenon_attention_block *block, tenon_attention_state *state) {
+    const DLTensor *out = job->args->out, *lse = job->args->lse, *sinks = job->args->sinks;
+    const int32_t bytes = job->out_type == TENON_NUMBER_F32 ? 4 : 2;
+    for (int32_t r = 0; r < block->n_rows; r++) {
+        const int64_t token = block->sequence->first_token + block->first_query + r / job->group;
+        const int64_t head = (int64_t)block->kv_head * job->group + r % job->group;
+        const float *sums = state->out + (int64_t)r * job->out_stride;
+        uint8_t *row = (uint8_t *)tenon_data(out) + (token * out->strides[0] + head * out->strides[1]) * bytes;
+        float weight = state->sum[r], scale = 1.0f;
+        if (sinks && state->max[r] != -INFINITY) {
+            const float sink = (float)tenon_number_load(tenon_number_of(sinks->dtype), tenon_data(sinks), head * sinks->strides[0]) * 1.44269504088896341f;
+            const float max = sink > state->max[r] ? sink : state->max[r];
+            scale = weight_of(state->max[r], max);
+            weight = weight * scale + weight_of(sink, max);
+        }
+        scale = state->max[r] == -INFINITY && state->sum[r] == 0 ? 0.0f : scale / weight;
+        for (int32_t i = 0; i < job->d_v; i += V_LANES)
+            store_any_n(row + i * bytes, vf32_mul(vf32_load(sums + i), vf32_set1(scale)), job->d_v - i < V_LANES ? job->d_v - i : V_LANES,
+                        job->out_type);
+        if (lse) {
+            const float log2_sum = state->sum[r] == 0 ? -INFINITY : state->max[r] + log2f(state->sum[r]);
+            ((float *)tenon_data(lse))[token * lse->strides[0] + head * lse->strides[1]] =
+                job->args->flags & TENON_ATTENTION_LSE_BASE2 ? log2_sum : log2_sum * 0.693147180559945309f;
+        }
+    }
+}
+
+static const tenon_attention_engine attention_engine = {
+    .lanes = V_LANES,
+    .pairs = PACKED_PAIRS,
+    .load_queries = load_queries,
+    .accumulate = accumulate,
+    .fold = fold,
+    .store = store,
+};

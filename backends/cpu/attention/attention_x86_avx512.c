@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Attention on AVX-512: everything is widened to f32 when it is packed. */
+#include "simd_x86_avx512.h"
+
+#include "attention_cpu.inl"
+
+static int32_t plan(tenon_kernel_plan *plan, tenon_error *error) { return tenon_attention_cpu_plan(plan, &attention_engine, error); }
+
+static int32_t run(const tenon_kernel_plan *plan, const void *args, tenon_error *error) {
+    (void)error;
+    return tenon_attention_cpu_run(plan, args, &attention_engine);
+}
+
+extern const tenon_kernel tenon_attention_x86_avx512;
+const tenon_kernel tenon_attention_x86_avx512 = {
+    .name = "attention_x86_avx512",
+    .op = TENON_OP_ATTENTION,
+    .traits = TENON_TRAIT_DETERMINISTIC | TENON_TRAIT_BATCH_INVARIANT,
+    .needs = TENON_CPU_LEVEL_AVX512,
+    .checked_on = "hardware",
+    .why_not = tenon_attention_cpu_why_not,
+    .plan = plan,
+    .run = run,
+};

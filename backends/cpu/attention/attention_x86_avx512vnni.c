@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Attention on AVX-512 with VNNI and BF16: both products by dpbf16, two multiplications in a lane; queries and cache in bf16. */
+#include "simd_x86_avx512vnni.h"
+
+#include "attention_cpu.inl"
+
+static const char *why_not(const tenon_problem *problem, tenon_reason *reason) {
+    const tenon_attention_args *a = problem->args;
+    if (tenon_number_of(a->q->dtype) != TENON_NUMBER_BF16 || tenon_number_of(a->k->dtype) != TENON_NUMBER_BF16)
+        return tenon_decline(reason, "takes queries and caches in bf16 only");
+    return tenon_attention_cpu_why_not(problem, reason);
+}
+
+static int32_t plan(tenon_kernel_plan *plan, tenon_error *error) { return tenon_attention_cpu_plan(plan, &attention_engine, error); }
+
+static int32_t run(const tenon_kernel_plan *plan, const void *args, tenon_error *error) {
+    (void)error;
+    return tenon_attention_cpu_run(plan, args, &attention_engine);
+}
+
+extern const tenon_kernel tenon_attention_x86_avx512vnni;
+const tenon_kernel tenon_attention_x86_avx512vnni = {
+    .name = "attention_x86_avx512vnni",
+    .op = TENON_OP_ATTENTION,
+    .traits = TENON_TRAIT_DETERMINISTIC | TENON_TRAIT_BATCH_INVARIANT,
+    .needs = TENON_CPU_LEVEL_AVX512VNNI,
+    .checked_on = "hardware",
+    .why_not = why_not,
+    .plan = plan,
+    .run = run,
+};
