@@ -22,7 +22,7 @@ typedef struct raw_words {
     bool exact;
 } raw_words;
 
-enum { OPTION_COUNT = 18 };
+enum { OPTION_COUNT = 19 };
 
 static void list_options(option_row rows[OPTION_COUNT], host_options *o, raw_words *words) {
     const option_row list[OPTION_COUNT] = {
@@ -43,6 +43,8 @@ static void list_options(option_row rows[OPTION_COUNT], host_options *o, raw_wor
          "the prompt as it is, without the chat form; names of control tokens are understood"},
         {"--moe", "steps|fused", OPTION_TEXT, &words->moe, 0, 0,
          "every MLP as 8 equal experts behind a random router, top 2"},
+        {"--pack-experts", NULL, OPTION_SWITCH, &o->session.pack_experts, 0, 0,
+         "with --moe: pack all 8 copies instead of sharing the file's blocks"},
         {"--exact", NULL, OPTION_SWITCH, &words->exact, 0, 0,
          "activations keep f32 inside matmuls (TENON_COMPUTE_EXACT)"},
         {"--kv", "f16|bf16|f32", OPTION_TEXT, &words->kv, 0, 0, "type of the KV cache (f16)"},

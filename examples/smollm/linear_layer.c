@@ -4,34 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct storage_row {
-    gguf_format file_format;
-    int32_t tenon_format;
-    DLDataType type;
-} storages[] = {
-    {GGUF_F32, TENON_FORMAT_NONE, {kDLFloat, 32, 1}},
-    {GGUF_F16, TENON_FORMAT_NONE, {kDLFloat, 16, 1}},
-    {GGUF_BF16, TENON_FORMAT_NONE, {kDLBfloat, 16, 1}},
-    {GGUF_Q4_0, TENON_FORMAT_GGUF_Q4_0, {kDLUInt, 8, 1}},
-    {GGUF_Q4_1, TENON_FORMAT_GGUF_Q4_1, {kDLUInt, 8, 1}},
-    {GGUF_Q8_0, TENON_FORMAT_GGUF_Q8_0, {kDLUInt, 8, 1}},
-    {GGUF_Q4_K, TENON_FORMAT_GGUF_Q4_K, {kDLUInt, 8, 1}},
-    {GGUF_Q6_K, TENON_FORMAT_GGUF_Q6_K, {kDLUInt, 8, 1}},
-};
-
-bool view_gguf_tensor(tensor_view *view, tenon_quant *quant, const gguf_tensor *tensor,
-                      const void *data, int64_t rows, host_error *error) {
-    for (size_t i = 0; i < sizeof storages / sizeof storages[0]; i++) {
-        const struct storage_row *storage = &storages[i];
-        if (storage->file_format != tensor->format) continue;
-        const int64_t row_bytes = (int64_t)gguf_row_bytes(tensor->format, tensor->extent[0]);
-        *quant = (tenon_quant){.struct_size = sizeof *quant, .format = storage->tenon_format};
-        view_2d(view, data, storage->type, rows, row_bytes * 8 / storage->type.bits);
-        return true;
-    }
-    return host_fail(error, "Tenon has no format for %s", gguf_format_name(tensor->format));
-}
-
 /* Row of the file that belongs at `row` of the stacked weight. */
 static int64_t source_row(int64_t row, int64_t rotary_head_dim) {
     if (rotary_head_dim == 0) return row;
@@ -53,33 +25,12 @@ static void *stack_rows(const weight_part *parts, int part_count, int64_t rows) 
     return stacked;
 }
 
-/* Packs stacked rows into a blob of the size that the library asks for. */
 static bool pack_piece(const tenon_library *library, linear_piece *piece, const gguf_tensor *like,
                        const void *stacked, int32_t compute, host_error *error) {
-    const tenon_api *api = library->api;
-    tenon_error reason = {.struct_size = sizeof reason};
-    tenon_query answer = {.struct_size = sizeof answer};
-    tensor_view source, blob;
+    tensor_view source;
     tenon_quant quant;
-    if (!view_gguf_tensor(&source, &quant, like, stacked, piece->rows, error)) return false;
-    tenon_pack_weights_args args = {.struct_size = sizeof args,
-                                    .w = &source.tensor,
-                                    .w_quant = &quant,
-                                    .blob = view_1d(&blob, NULL, type_u8, 0),
-                                    .compute = compute};
-    if (api->query(library->context, TENON_OP_PACK_WEIGHTS, &args, NULL, &answer, &reason) !=
-        TENON_OK) {
-        return host_fail(error, "%s", reason.text);
-    }
-    if (answer.status != TENON_OK) return host_fail(error, "%s", answer.reason);
-    piece->blob_bytes = (size_t)answer.output_bytes;
-    piece->blob = aligned_alloc(64, (piece->blob_bytes + 63) / 64 * 64);
-    if (!piece->blob) {
-        return host_fail(error, "out of memory for %zu packed bytes", piece->blob_bytes);
-    }
-    view_1d(&blob, piece->blob, type_u8, (int64_t)piece->blob_bytes);
-    return tenon_pack_weights_call(api, library->context, &args, &reason) == TENON_OK ||
-           host_fail(error, "%s", reason.text);
+    return view_gguf_tensor(&source, &quant, like, stacked, piece->rows, error) &&
+           pack_tensor(library, &piece->packed, &source.tensor, &quant, compute, error);
 }
 
 /* One matmul of a piece, ready to plan or to run. */
@@ -95,14 +46,13 @@ static void fill_call(matmul_call *call, const linear_layer *layer, const linear
                                   .format = TENON_FORMAT_PACKED,
                                   .rows = piece->rows,
                                   .cols = layer->cols};
-    call->args = (tenon_matmul_args){
-        .struct_size = sizeof call->args,
-        .a = view_2d(&call->a, a, type_f32, tokens, layer->cols),
-        .w = view_1d(&call->w, piece->blob, type_u8, (int64_t)piece->blob_bytes),
-        .w_quant = &call->w_quant,
-        .out =
-            view_2d(&call->out, out ? out + piece->first_row : NULL, type_f32, tokens, piece->rows),
-        .compute = layer->compute};
+    call->args = (tenon_matmul_args){.struct_size = sizeof call->args,
+                                     .a = view_2d(&call->a, a, type_f32, tokens, layer->cols),
+                                     .w = view_packed(&call->w, &piece->packed),
+                                     .w_quant = &call->w_quant,
+                                     .out = view_2d(&call->out, out ? out + piece->first_row : NULL,
+                                                    type_f32, tokens, piece->rows),
+                                     .compute = layer->compute};
     call->out.strides[0] = layer->rows;
 }
 
@@ -157,7 +107,7 @@ void linear_free(const tenon_library *library, linear_layer *layer) {
     for (int p = 0; p < layer->piece_count; p++) {
         planned_call_free(library, &layer->pieces[p].decode);
         planned_call_free(library, &layer->pieces[p].chunk);
-        free(layer->pieces[p].blob);
+        packed_weights_free(&layer->pieces[p].packed);
     }
     *layer = (linear_layer){0};
 }

@@ -7,9 +7,7 @@
 #ifndef SMOLLM_LINEAR_LAYER_H
 #define SMOLLM_LINEAR_LAYER_H
 
-#include "gguf_file.h"
-#include "tenon_library.h"
-#include "tensor_view.h"
+#include "weight_storage.h"
 
 enum { LINEAR_MAX_PARTS = 3 };
 
@@ -22,8 +20,7 @@ typedef struct weight_part {
 } weight_part;
 
 typedef struct linear_piece {
-    void *blob;
-    size_t blob_bytes;
+    packed_weights packed;
     int64_t first_row, rows;
     planned_call decode; /* one row of activations */
     planned_call chunk;  /* up to max_tokens rows */
@@ -45,9 +42,5 @@ void linear_free(const tenon_library *library, linear_layer *layer);
 /* a: [tokens, cols], out: [tokens, rows], both compact. */
 bool linear_run(tenon_library *library, linear_layer *layer, const float *a, int64_t tokens,
                 float *out, host_error *error);
-
-/* The tensor's own storage as Tenon's view and format; quant is what to pass beside it. */
-bool view_gguf_tensor(tensor_view *view, tenon_quant *quant, const gguf_tensor *tensor,
-                      const void *data, int64_t rows, host_error *error);
 
 #endif

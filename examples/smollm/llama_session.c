@@ -64,9 +64,9 @@ static bool create_layer(tenon_library *library, llama_session *session, session
         return false;
     }
     if (session->options.moe != MOE_OFF) {
-        return moe_mlp_create(library, &layer->moe, session->options.moe, &session->moe,
-                              &session->config, tensors, compute, chunk,
-                              session->options.seed + index, error);
+        const moe_options moe = {session->options.moe, session->options.pack_experts, compute};
+        return moe_mlp_create(library, &layer->moe, &moe, &session->moe, &session->config, tensors,
+                              chunk, session->options.seed + index, error);
     }
     return linear_create(library, &layer->gate_up, "gate_up", gate_up, 2, compute, chunk, error) &&
            linear_create(library, &layer->down, "down", &down, 1, compute, chunk, error);

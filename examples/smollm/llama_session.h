@@ -15,6 +15,7 @@ typedef struct session_options {
     DLDataType kv_type;
     int32_t compute; /* TENON_COMPUTE_* */
     moe_mode moe;
+    bool pack_experts;
     uint64_t seed; /* of the routers */
 } session_options;
 

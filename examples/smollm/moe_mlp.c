@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "linear_layer.h"
 #include "random_stream.h"
 
 bool moe_buffers_create(moe_buffers *buffers, const llama_config *config, int64_t max_tokens,
@@ -53,14 +52,27 @@ typedef struct moe_step {
     tenon_quant gate_up_quant, down_quant;
 } moe_step;
 
-static const DLTensor *view_experts(tensor_view *view, tenon_quant *quant, const gguf_tensor *like,
-                                    const void *rows, int64_t row_count) {
+/* All experts are the same memory: the stride between them is 0. */
+static bool view_copies(tensor_view *view, tenon_quant *quant, const moe_weight *weight,
+                        host_error *error) {
     tensor_view one;
-    host_error ignored; /* the format was accepted when the layer was made */
-    view_gguf_tensor(&one, quant, like, rows, row_count, &ignored);
-    view_3d(view, rows, one.tensor.dtype, MOE_EXPERTS, one.shape[0], one.shape[1]);
-    view->strides[0] = 0; /* all experts are the same memory */
-    return &view->tensor;
+    if (!view_gguf_tensor(&one, quant, weight->like, weight->blocks, weight->rows, error)) {
+        return false;
+    }
+    view_3d(view, weight->blocks, one.tensor.dtype, MOE_EXPERTS, one.shape[0], one.shape[1]);
+    view->strides[0] = 0;
+    return true;
+}
+
+static const DLTensor *view_experts(tensor_view *view, tenon_quant *quant,
+                                    const moe_weight *weight) {
+    host_error ignored; /* the format was accepted when the weight was made */
+    if (!weight->packed.blob) {
+        view_copies(view, quant, weight, &ignored);
+        return &view->tensor;
+    }
+    *quant = (tenon_quant){.struct_size = sizeof *quant, .format = TENON_FORMAT_PACKED};
+    return view_packed(view, &weight->packed);
 }
 
 static tenon_matmul_args router_args(moe_step *step) {
@@ -103,8 +115,7 @@ static tenon_moe_matmul_args gate_up_args(moe_step *step) {
     return (tenon_moe_matmul_args){
         .struct_size = sizeof(tenon_moe_matmul_args),
         .x = view_2d(&step->views[0], step->x, type_f32, step->tokens, mlp->hidden),
-        .w = view_experts(&step->views[1], &step->gate_up_quant, mlp->gate_up_like,
-                          mlp->gate_up_rows, 2 * mlp->inter),
+        .w = view_experts(&step->views[1], &step->gate_up_quant, &mlp->gate_up),
         .w_quant = &step->gate_up_quant,
         .expert_offsets = view_1d(&step->views[2], b->expert_offsets, type_i32, MOE_EXPERTS + 1),
         .row_pairs = view_1d(&step->views[3], b->row_pairs, type_i32, rows),
@@ -122,8 +133,7 @@ static tenon_moe_matmul_args down_args(moe_step *step) {
     return (tenon_moe_matmul_args){
         .struct_size = sizeof(tenon_moe_matmul_args),
         .x = view_2d(&step->views[0], b->activated, type_f32, rows, mlp->inter),
-        .w = view_experts(&step->views[1], &step->down_quant, mlp->down, mlp->down->data,
-                          mlp->hidden),
+        .w = view_experts(&step->views[1], &step->down_quant, &mlp->down),
         .w_quant = &step->down_quant,
         .expert_offsets = view_1d(&step->views[2], b->expert_offsets, type_i32, MOE_EXPERTS + 1),
         .out = view_2d(&step->views[3], b->expert_out, type_f32, rows, mlp->hidden),
@@ -150,11 +160,9 @@ static tenon_moe_args fused_args(moe_step *step) {
         .x = view_2d(&step->views[0], step->x, type_f32, step->tokens, mlp->hidden),
         .topk_weights = view_2d(&step->views[1], b->weights, type_f32, step->tokens, MOE_CHOSEN),
         .topk_ids = view_2d(&step->views[2], b->ids, type_i32, step->tokens, MOE_CHOSEN),
-        .gate_up = view_experts(&step->views[3], &step->gate_up_quant, mlp->gate_up_like,
-                                mlp->gate_up_rows, 2 * mlp->inter),
+        .gate_up = view_experts(&step->views[3], &step->gate_up_quant, &mlp->gate_up),
         .gate_up_quant = &step->gate_up_quant,
-        .down = view_experts(&step->views[4], &step->down_quant, mlp->down, mlp->down->data,
-                             mlp->hidden),
+        .down = view_experts(&step->views[4], &step->down_quant, &mlp->down),
         .down_quant = &step->down_quant,
         .out = view_2d(&step->views[5], step->out, type_f32, step->tokens, mlp->hidden),
         .activation = TENON_ACTIVATION_SILU_GATED,
@@ -196,16 +204,22 @@ static bool plan_steps(tenon_library *library, moe_plans *plans, moe_step *step,
     return plan_call(library, &plans->combine, "combine", TENON_OP_MOE_COMBINE, &combine, error);
 }
 
-bool moe_mlp_create(tenon_library *library, moe_mlp *mlp, moe_mode mode, moe_buffers *buffers,
-                    const llama_config *config, const llama_tensors *tensors, int32_t compute,
+static bool make_weight(const tenon_library *library, moe_weight *weight, bool pack,
+                        int32_t compute, host_error *error) {
+    tensor_view copies;
+    tenon_quant quant;
+    if (!view_copies(&copies, &quant, weight, error)) return false;
+    return !pack || pack_tensor(library, &weight->packed, &copies.tensor, &quant, compute, error);
+}
+
+bool moe_mlp_create(tenon_library *library, moe_mlp *mlp, const moe_options *options,
+                    moe_buffers *buffers, const llama_config *config, const llama_tensors *tensors,
                     int64_t max_tokens, uint64_t seed, host_error *error) {
     const gguf_tensor *gate = tensors->gate, *up = tensors->up;
-    *mlp = (moe_mlp){.mode = mode,
-                     .compute = compute,
+    *mlp = (moe_mlp){.mode = options->mode,
+                     .compute = options->compute,
                      .hidden = config->hidden,
-                     .inter = config->inter,
-                     .gate_up_like = gate,
-                     .down = tensors->down};
+                     .inter = config->inter};
     if (gate->format != up->format) {
         return host_fail(error, "gate is %s but up is %s: one weight of both cannot be made",
                          gguf_format_name(gate->format), gguf_format_name(up->format));
@@ -215,6 +229,12 @@ bool moe_mlp_create(tenon_library *library, moe_mlp *mlp, moe_mode mode, moe_buf
     if (!mlp->gate_up_rows || !mlp->router) return host_fail(error, "out of memory for experts");
     memcpy(mlp->gate_up_rows, gate->data, gate->size_bytes);
     memcpy((char *)mlp->gate_up_rows + gate->size_bytes, up->data, up->size_bytes);
+    mlp->gate_up = (moe_weight){gate, mlp->gate_up_rows, 2 * config->inter, {0}};
+    mlp->down = (moe_weight){tensors->down, tensors->down->data, config->hidden, {0}};
+    if (!make_weight(library, &mlp->gate_up, options->pack, options->compute, error) ||
+        !make_weight(library, &mlp->down, options->pack, options->compute, error)) {
+        return false;
+    }
     random_stream random = random_stream_from(seed);
     for (int64_t i = 0; i < MOE_EXPERTS * config->hidden; i++) {
         mlp->router[i] = random_unit(&random) * 2.0f - 1.0f;
@@ -240,6 +260,8 @@ void moe_mlp_free(const tenon_library *library, moe_mlp *mlp) {
     free_plans(library, &mlp->chunk);
     free(mlp->router);
     free(mlp->gate_up_rows);
+    packed_weights_free(&mlp->gate_up.packed);
+    packed_weights_free(&mlp->down.packed);
     *mlp = (moe_mlp){0};
 }
 

@@ -4,15 +4,15 @@
  * sum to one. Whatever the router says, the result must be that of the dense MLP, so any mistake in
  * routing, dispatch, grouped matmul or combining shows in the text.
  *
- * The copies cost no memory: the weights' view has MOE_EXPERTS experts with a stride of 0. That
- * rules out a packed blob, which would hold each expert for itself (8 times 50 MB here), so the
- * experts run on the file's own blocks. */
+ * The copies cost no memory: the weights' view has MOE_EXPERTS experts with a stride of 0, on the
+ * file's own blocks. A packed blob has no strides, so packing writes every expert out: eight times
+ * the memory for the same numbers. A host with experts that differ has to hold them anyway and
+ * would pack; moe_options.pack does that here, to measure it. */
 #ifndef SMOLLM_MOE_MLP_H
 #define SMOLLM_MOE_MLP_H
 
 #include "llama_model.h"
-#include "tenon_library.h"
-#include "tensor_view.h"
+#include "weight_storage.h"
 
 enum { MOE_EXPERTS = 8, MOE_CHOSEN = 2 };
 
@@ -21,6 +21,12 @@ typedef enum moe_mode {
     MOE_STEPS, /* moe_route, moe_dispatch, moe_matmul twice, moe_combine */
     MOE_FUSED  /* moe_route, moe */
 } moe_mode;
+
+typedef struct moe_options {
+    moe_mode mode;
+    bool pack;
+    int32_t compute; /* TENON_COMPUTE_* */
+} moe_options;
 
 /* Intermediate results, shared by all layers. */
 typedef struct moe_buffers {
@@ -39,13 +45,20 @@ typedef struct moe_plans {
     planned_call router, route, dispatch, gate_up, down, combine, fused;
 } moe_plans;
 
+typedef struct moe_weight {
+    const gguf_tensor *like; /* format and width */
+    const void *blocks;      /* of one expert */
+    int64_t rows;
+    packed_weights packed; /* empty unless packed */
+} moe_weight;
+
 typedef struct moe_mlp {
     moe_mode mode;
     int32_t compute;
     int64_t hidden, inter;
-    float *router; /* [experts][hidden] */
-    const gguf_tensor *gate_up_like, *down;
+    float *router;      /* [experts][hidden] */
     void *gate_up_rows; /* the rows of gate, then those of up */
+    moe_weight gate_up, down;
     moe_plans decode, chunk;
 } moe_mlp;
 
@@ -54,8 +67,8 @@ bool moe_buffers_create(moe_buffers *buffers, const llama_config *config, int64_
 void moe_buffers_free(moe_buffers *buffers);
 
 /* *mlp must be freed on failure too. seed: of this layer's router. */
-bool moe_mlp_create(tenon_library *library, moe_mlp *mlp, moe_mode mode, moe_buffers *buffers,
-                    const llama_config *config, const llama_tensors *tensors, int32_t compute,
+bool moe_mlp_create(tenon_library *library, moe_mlp *mlp, const moe_options *options,
+                    moe_buffers *buffers, const llama_config *config, const llama_tensors *tensors,
                     int64_t max_tokens, uint64_t seed, host_error *error);
 void moe_mlp_free(const tenon_library *library, moe_mlp *mlp);
 
