@@ -31,13 +31,18 @@ static inline kernel_list kernels_of(const tenon_api *api, tenon_context *contex
     return list;
 }
 
+/* What every args struct begins with. */
+typedef struct args_head {
+    TENON_ARGS_HEAD
+} args_head;
+
 /* Plans `planned`, runs `args` (which may be smaller) with a workspace that has guards. args must begin with the common head. */
 static inline int32_t run_guarded(const tenon_api *api, tenon_context *context, int32_t op, const void *planned, void *args, const char *kernel, tenon_error *error) {
     enum { GUARD = 64 };
     tenon_plan *plan = NULL;
     tenon_plan_options options = {.struct_size = sizeof options, .kernel = kernel};
     tenon_query query = {.struct_size = sizeof query};
-    tenon_moe_route_args *head = args; /* every args struct begins alike */
+    args_head *head = args;
     int32_t status = api->plan_create(context, op, planned, &options, &plan, error);
     if (status) return status;
     api->plan_query(plan, &query, NULL);
