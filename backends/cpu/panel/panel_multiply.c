@@ -3,7 +3,9 @@
 
 #include <string.h>
 
+#include "bfloat16.h"
 #include "cpu_features.h"
+#include "float16.h"
 
 enum {
     SUMS_BYTES = TENON_PANEL_SEGMENT_ROWS * TENON_PANEL_COLS * 4,
@@ -31,6 +33,29 @@ tenon_panel_mode tenon_panel_mode_for(const tenon_panel_kernels *kernels, tenon_
                : TENON_PANEL_FLOAT;
 }
 
+int64_t tenon_panel_cut(int64_t row0, int64_t rows, int32_t expert, tenon_panel_segment *segments) {
+    int64_t n = 0;
+    for (int64_t r = 0; r < rows; r += TENON_PANEL_SEGMENT_ROWS) {
+        const int64_t left = rows - r;
+        segments[n++] = (tenon_panel_segment){
+            row0 + r,
+            left < TENON_PANEL_SEGMENT_ROWS ? (int32_t)left : TENON_PANEL_SEGMENT_ROWS, expert};
+    }
+    return n;
+}
+
+void tenon_panel_load_row(tenon_panel_type type, const void *row, int32_t n, float *out) {
+    if (type == TENON_PANEL_TYPE_F32) {
+        memcpy(out, row, (size_t)n * 4);
+        return;
+    }
+    for (int32_t i = 0; i < n; i++) {
+        uint16_t bits;
+        memcpy(&bits, (const uint8_t *)row + 2 * i, 2);
+        out[i] = type == TENON_PANEL_TYPE_BF16 ? tenon_bf16_to_f32(bits) : tenon_f16_to_f32(bits);
+    }
+}
+
 static size_t round_up_64(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 static int64_t row_bytes_of(const tenon_panel_shape *s) {
@@ -44,7 +69,7 @@ size_t tenon_panel_rows_bytes(const tenon_panel_shape *s, int64_t rows) {
 /* sums of the blocks, sums of a second panel for unaligned columns, a chunk of packed weights, and
  * the copy of incomplete units. */
 size_t tenon_panel_scratch_bytes(const tenon_panel_shape *s) {
-    return (size_t)(s->blocks_per_task + 1) * SUMS_BYTES + TENON_PANEL_CHUNK_BYTES + EDGE_BYTES;
+    return (size_t)(s->sums_slots + 1) * SUMS_BYTES + TENON_PANEL_CHUNK_BYTES + EDGE_BYTES;
 }
 
 static int64_t chunk_units(tenon_panel_kind kind) {
@@ -107,7 +132,8 @@ static void panel_sums(const tenon_panel_job *job, const tenon_panel_segment *se
     const int32_t max_rows = s->kernels->max_rows[s->mode][s->kind];
     const int32_t tiles = tiles_of(seg->rows, max_rows);
     const int64_t unit_bytes = tenon_panel_unit_bytes(s->kind);
-    const int64_t act_row_bytes = row_bytes_of(s), act_unit_bytes = act_row_bytes / s->units;
+    const int64_t act_row_bytes = row_bytes_of(s);
+    const int64_t act_unit_bytes = s->units ? act_row_bytes / s->units : 0;
     const uint8_t *packed = w->data + seg->expert * w->expert_stride + panel * s->units * unit_bytes;
     /* One tile reads the panel once: no chunks, unless the weights have to be packed first. */
     const int64_t step = w->packed && tiles == 1 ? s->units : chunk_units(s->kind);
@@ -133,7 +159,7 @@ static void panel_sums(const tenon_panel_job *job, const tenon_panel_segment *se
 
 float *tenon_panel_sums(const tenon_panel_job *job, const tenon_panel_segment *seg, int64_t col,
                         int32_t slot, uint8_t *scratch) {
-    const int32_t slots = job->shape->blocks_per_task;
+    const int32_t slots = job->shape->sums_slots;
     float        *sums = (float *)(void *)(scratch + (size_t)slot * SUMS_BYTES);
     float        *second = (float *)(void *)(scratch + (size_t)slots * SUMS_BYTES);
     uint8_t      *chunk = scratch + (size_t)(slots + 1) * SUMS_BYTES;

@@ -33,7 +33,7 @@ typedef struct tenon_panel_shape {
     tenon_panel_mode           mode;
     int64_t                    n, k, units;
     int32_t                    n_threads;
-    int32_t                    blocks_per_task; /* how many 32-column sums one task keeps at once */
+    int32_t                    sums_slots; /* blocks of sums that finish keeps at the same time */
 } tenon_panel_shape;
 
 /* Rows [row0, row0 + rows) of one expert; at most TENON_PANEL_SEGMENT_ROWS. */
@@ -65,7 +65,7 @@ struct tenon_panel_job {
     /* Row `row` of the activations: k contiguous elements of `type`, or NULL for zeros. */
     const void *(*row)(const void *operation, int64_t row);
     tenon_panel_type type;
-    /* Finishes blocks [block, block + 1) of a segment: calls tenon_panel_sums for the columns it needs,
+    /* Finishes one block of a segment: calls tenon_panel_sums for the columns it needs,
      * and writes its results. */
     void (*finish)(const tenon_panel_job *job, const tenon_panel_segment *segment, int64_t block,
                    uint8_t *scratch);
@@ -77,9 +77,15 @@ struct tenon_panel_job {
 void tenon_panel_run(const tenon_panel_job *job, tenon_cpu_pool *pool);
 
 /* sums[rows][32] of the segment for columns [col, col + 32), which may begin anywhere; columns past n
- * are unspecified. `slot` < blocks_per_task says which of the scratch's sums to use. */
+ * are unspecified. `slot` < sums_slots says which of the scratch's sums to use. */
 float *tenon_panel_sums(const tenon_panel_job *job, const tenon_panel_segment *segment, int64_t col,
                         int32_t slot, uint8_t *scratch);
+
+/* Cuts rows [row0, row0 + rows) of an expert into segments; returns how many. */
+int64_t tenon_panel_cut(int64_t row0, int64_t rows, int32_t expert, tenon_panel_segment *segments);
+
+/* n elements to f32. */
+void tenon_panel_load_row(tenon_panel_type type, const void *row, int32_t n, float *out);
 
 /* Panel `panel` of an expert into units at dst (tenon_panel_bytes). edge: 4096 bytes of scratch. */
 void tenon_panel_pack(const tenon_panel_kernels *kernels, const tenon_panel_weights *weights,
