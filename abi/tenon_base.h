@@ -228,7 +228,9 @@ enum {
 };
 typedef struct tenon_value {
     int32_t type;   /* TENON_VALUE_* */
-    uint32_t field; /* index in the operation's field list; TENON_QUANT_FIELD(index, member) for a member of a quant field */
+    /* index in the operation's field list; TENON_QUANT_FIELD(index, member) for a member of a quant field, and
+     * TENON_QUANT_FIELD(index, TENON_FIELD_FLAGS) for its flags */
+    uint32_t field;
     union {
         int64_t as_int;
         double as_float;

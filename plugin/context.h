@@ -26,6 +26,7 @@ struct tenon_context {
     int32_t log_level; /* TENON_LOG_*; the most that is written */
     struct tenon_trace *trace; /* NULL: off */
     pthread_mutex_t lock; /* opening of backends, registration; never taken by run */
+    uint32_t warned_ops;  /* operations whose fall-back to the reference has been warned of */
     uint32_t n_backends;
     tenon_backend_slot backends[TENON_MAX_BACKENDS];
     uint32_t n_foreign;

@@ -64,7 +64,8 @@ int32_t tenon_unpack_values(const tenon_schema *schema, const tenon_value *value
             if (status) return status;
             continue;
         }
-        if (field >= info->n_fields || member > quant->n_fields)
+        bool is_quant_flags = member == TENON_FIELD_FLAGS + 1;
+        if (field >= info->n_fields || (member > quant->n_fields && !is_quant_flags))
             return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, info->op, -1, "%s: value %u names field 0x%x, there are %u", info->name, i, v->field, info->n_fields);
         const tenon_field_info *f = &info->fields[field];
         void *at = out->args.bytes + f->offset_bytes;
@@ -78,6 +79,11 @@ int32_t tenon_unpack_values(const tenon_schema *schema, const tenon_value *value
                 *(const tenon_quant **)at = &out->quant[q];
             } else if (*(const tenon_quant **)at != &out->quant[q]) {
                 return fail_value(schema, f, (int32_t)field, v->type, error);
+            }
+            if (is_quant_flags) {
+                if (v->type != TENON_VALUE_INT || v->v.as_int < 0 || v->v.as_int > UINT32_MAX) return fail_value(schema, f, (int32_t)field, v->type, error);
+                out->quant[q].flags = (uint32_t)v->v.as_int;
+                continue;
             }
             f = &quant->fields[member - 1];
             at = (char *)&out->quant[q] + f->offset_bytes;

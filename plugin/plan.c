@@ -62,6 +62,9 @@ static void say(const tenon_plan *plan, const char *reasons) {
     bool fell_back = (kernel->traits & TENON_TRAIT_REFERENCE) && plan->backend->id == TENON_BACKEND_CPU;
     int32_t level = fell_back ? TENON_LOG_WARN : TENON_LOG_INFO;
     if (level > context->log_level) return;
+    /* A host that plans in each step must not have the same warning in each step. */
+    uint32_t bit = 1u << plan->signature.schema->info.op;
+    if (fell_back && (__atomic_fetch_or(&plan->context->warned_ops, bit, __ATOMIC_RELAXED) & bit) && context->log_level < TENON_LOG_INFO) return;
     bool why = reasons[0] && (fell_back || context->log_level >= TENON_LOG_DEBUG);
     tenon_log(context, level, "%s on %s: %s%s%s%s%s", name, plan->backend->name, kernel->name, fell_back ? " (the scalar reference)" : "", why ? "; above it, " : "",
               why ? reasons : "", "");
