@@ -14,7 +14,8 @@ from ._abi import Fault
 from ._arguments import Quant
 from ._dlpack import TensorSpec
 from .context import Context, default_context, set_default_context
-from .errors import TenonError
+from .errors import (Corrupt, DeviceError, DeviceLost, Internal, InvalidArgument, NoMemory, NotAvailable, TenonError, Unsupported,
+                     VersionMismatch, WorkspaceTooSmall)
 from .plan import Plan, Prepared, Workspace
 
 __version__ = "1.0.0"
@@ -37,5 +38,6 @@ def __getattr__(name):
     return getattr(ops, name)
 
 
-__all__ = ["Context", "Fault", "Plan", "Prepared", "Quant", "TenonError", "TensorSpec", "Workspace", "default_context", "errors",
-           "ops", "plan", "query", "set_default_context"]
+__all__ = ["Context", "Corrupt", "DeviceError", "DeviceLost", "Fault", "Internal", "InvalidArgument", "NoMemory", "NotAvailable", "Plan",
+           "Prepared", "Quant", "TenonError", "TensorSpec", "Unsupported", "VersionMismatch", "Workspace", "WorkspaceTooSmall",
+           "default_context", "errors", "ops", "plan", "query", "set_default_context"]
