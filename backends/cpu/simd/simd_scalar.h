@@ -9,7 +9,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#define V_INLINE static inline __attribute__((always_inline))
+#define V_INLINE static inline
+#define V_UNROLL(n)
 #define V_LANES  8
 
 typedef struct vf32 {

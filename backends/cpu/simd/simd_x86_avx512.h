@@ -10,6 +10,9 @@
 #include <string.h>
 
 #define V_INLINE static inline __attribute__((always_inline))
+/* Before a loop of constant length over registers: gcc keeps arrays of them in memory otherwise. */
+#define V_PRAGMA(text) _Pragma(#text)
+#define V_UNROLL(n) V_PRAGMA(GCC unroll n)
 #define V_LANES  16
 
 typedef __m512  vf32;

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pack_weights to panels (panel/panel_layout.h): the header, then each expert's panels. The bytes do not
+ * depend on the instruction set that packs them. */
+#include "cpu_backend.h"
+#include "panel_weights.h"
+
+static const char *why_not(const tenon_problem *problem, tenon_reason *reason) {
+    const tenon_pack_weights_args *a = problem->args;
+    tenon_panel_weights            w;
+    return tenon_panel_rows_from(a->w, a->w_quant, &w, reason);
+}
+
+static int32_t describe(const tenon_pack_weights_args *a, tenon_panel_weights *w,
+                        tenon_blob_header *header, tenon_error *error) {
+    tenon_weight_view view;
+    tenon_reason      reason;
+    if (tenon_panel_rows_from(a->w, a->w_quant, w, &reason) ||
+        tenon_weight_view_from(a->w, a->w_quant, &view, &reason))
+        return tenon_fail(error, TENON_STATUS_UNSUPPORTED, TENON_OP_PACK_WEIGHTS, -1,
+                          "pack_weights: w: %s", reason.text);
+    tenon_blob_describe(header, a->w, a->w_quant, &view, TENON_BACKEND_CPU, TENON_PANEL_LAYOUT_NAME,
+                        a->compute);
+    header->layout_words[0] = (int64_t)w->kind;
+    header->blob_bytes = header->header_bytes + tenon_panel_payload_bytes(w->kind, w->experts, w->n, w->k);
+    return TENON_OK;
+}
+
+static int32_t plan(tenon_kernel_plan *self, tenon_error *error) {
+    tenon_panel_weights w;
+    tenon_blob_header   header;
+    const int32_t       status = describe(self->problem.args, &w, &header, error);
+    if (status) return status;
+    self->output_bytes = header.blob_bytes;
+    return TENON_OK;
+}
+
+typedef struct pack_call {
+    const tenon_panel_kernels *kernels;
+    tenon_panel_weights        w;
+    uint8_t                   *payload;
+} pack_call;
+
+static void pack_panel(void *arg, int64_t task, int32_t thread) {
+    const pack_call *c = arg;
+    const int64_t    panels = tenon_panel_count(c->w.n);
+    uint8_t          edge[TENON_PANEL_COLS * TENON_PANEL_GROUP * 4];
+    (void)thread;
+    tenon_panel_pack(c->kernels, &c->w, task / panels, task % panels, 0,
+                     tenon_panel_units(c->w.kind, c->w.k),
+                     c->payload + task * tenon_panel_bytes(c->w.kind, c->w.k), edge);
+}
+
+static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error *error) {
+    const tenon_pack_weights_args *a = args;
+    tenon_blob_header              header;
+    pack_call                      call;
+    uint8_t                       *blob = tenon_data(a->blob);
+    const int32_t                  status = describe(a, &call.w, &header, error);
+    if (status) return status;
+    if ((uint64_t)a->blob->shape[0] < header.blob_bytes || (uintptr_t)blob % 64)
+        return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, TENON_OP_PACK_WEIGHTS, -1,
+                          "pack_weights: blob: %lld bytes at %p, expected %llu bytes aligned to 64",
+                          (long long)a->blob->shape[0], (void *)blob,
+                          (unsigned long long)header.blob_bytes);
+    call.kernels = tenon_panel_kernels_for(tenon_cpu_state_of(self)->info.features);
+    call.payload = blob + header.header_bytes;
+    tenon_cpu_run(self, call.w.experts * tenon_panel_count(call.w.n), pack_panel, &call);
+    tenon_blob_seal(blob, &header);
+    return TENON_OK;
+}
+
+extern const tenon_kernel tenon_cpu_pack_weights_panel;
+const tenon_kernel tenon_cpu_pack_weights_panel = {
+    .name = "cpu_pack_weights_panel",
+    .op = TENON_OP_PACK_WEIGHTS,
+    .traits = TENON_TRAIT_DETERMINISTIC,
+    .checked_on = "hardware",
+    .why_not = why_not,
+    .plan = plan,
+    .run = run,
+};

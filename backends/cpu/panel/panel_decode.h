@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Codes, scales and values of a unit as vectors of V_LANES columns from `col` on. Include a simd_*.h
+ * first. All integer arguments but pointers are constants at each use. */
+#ifndef TENON_PANEL_DECODE_H
+#define TENON_PANEL_DECODE_H
+
+#include "panel_layout.h"
+
+/* Where things lie in a unit (panel_layout.h). */
+enum {
+    PANEL_VECTOR_BYTES = 128, /* a code vector: 32 columns x 4 bytes */
+    PANEL_Q4_SCALES = 512,
+    PANEL_Q4_MINS = 576,
+    PANEL_Q8_SCALES = 1024,
+    PANEL_Q4K_PARTS = 128,
+    PANEL_Q4K_PART_BYTES = 1152,
+    PANEL_Q6K_PARTS = 64,
+    PANEL_Q6K_PART_BYTES = 3328,
+    PANEL_Q6K_UPPER = 2048,
+    PANEL_Q6K_SCALES = 3072
+};
+
+/* Groups of a unit are walked in parts, so that what depends on the group within its part is constant. */
+V_INLINE int panel_parts(tenon_panel_kind kind) {
+    return kind == TENON_PANEL_Q4_K ? 4 : kind == TENON_PANEL_Q6_K ? 2 : 1;
+}
+V_INLINE int panel_groups_per_part(tenon_panel_kind kind) {
+    return kind == TENON_PANEL_Q4_K ? 2 : kind == TENON_PANEL_Q6_K ? 4 : 1;
+}
+V_INLINE const uint8_t *panel_part(tenon_panel_kind kind, const uint8_t *unit, int part) {
+    return kind == TENON_PANEL_Q4_K   ? unit + PANEL_Q4K_PARTS + part * PANEL_Q4K_PART_BYTES
+           : kind == TENON_PANEL_Q6_K ? unit + PANEL_Q6K_PARTS + part * PANEL_Q6K_PART_BYTES
+                                      : unit;
+}
+
+/* The codes of step s (four k) of group g of a part, one byte each. */
+V_INLINE vi32 panel_codes(tenon_panel_kind kind, const uint8_t *part, int g, int s, int col) {
+    const vi32 nibble = vi32_set1(0x0f0f0f0f);
+    if (kind == TENON_PANEL_Q8_0) return vi32_load(part + s * PANEL_VECTOR_BYTES + col * 4);
+    if (kind == TENON_PANEL_Q4_K) {
+        const vi32 v = vi32_load(part + s * PANEL_VECTOR_BYTES + col * 4);
+        return vi32_and(g ? vi32_srl(v, 4) : v, nibble);
+    }
+    if (kind == TENON_PANEL_Q6_K) {
+        const vi32 upper = vi32_set1(0x30303030);
+        vi32 low = vi32_load(part + ((g & 1) * 8 + s) * PANEL_VECTOR_BYTES + col * 4);
+        vi32 high = vi32_load(part + PANEL_Q6K_UPPER + s * PANEL_VECTOR_BYTES + col * 4);
+        if (g >= 2) low = vi32_srl(low, 4);
+        high = g == 0 ? vi32_sll(high, 4) : g == 1 ? vi32_sll(high, 2) : g == 2 ? high : vi32_srl(high, 2);
+        return vi32_or(vi32_and(low, nibble), vi32_and(high, upper));
+    }
+    const vi32 v = vi32_load(part + (s & 3) * PANEL_VECTOR_BYTES + col * 4);
+    return vi32_and(s >= 4 ? vi32_srl(v, 4) : v, nibble);
+}
+
+/* Scale number i of group g of a part. */
+V_INLINE vf32 panel_scale(tenon_panel_kind kind, const uint8_t *unit, const uint8_t *part, int g,
+                          int i, int col) {
+    if (kind == TENON_PANEL_Q8_0) return vf32_load_f16(part + PANEL_Q8_SCALES + 2 * col);
+    if (kind == TENON_PANEL_Q4_K)
+        return vf32_mul(vf32_load_f16(unit + 2 * col),
+                        vf32_from_i32(vi32_load_u8(part + 1024 + 32 * g + col)));
+    if (kind == TENON_PANEL_Q6_K)
+        return vf32_mul(
+            vf32_load_f16(unit + 2 * col),
+            vf32_from_i32(vi32_load_s8(part + PANEL_Q6K_SCALES + 32 * (2 * g + i) + col)));
+    return vf32_load_f16(part + PANEL_Q4_SCALES + 2 * col);
+}
+
+V_INLINE vf32 panel_offset(tenon_panel_kind kind, const uint8_t *unit, const uint8_t *part, int g,
+                           int col) {
+    if (kind == TENON_PANEL_Q4_K)
+        return vf32_mul(vf32_sub(vf32_zero(), vf32_load_f16(unit + 64 + 2 * col)),
+                        vf32_from_i32(vi32_load_u8(part + 1088 + 32 * g + col)));
+    return vf32_load_f16(part + PANEL_Q4_MINS + 2 * col);
+}
+
+V_INLINE void panel_prefetch(const uint8_t *p, int bytes) {
+    /* About 4.6 KB ahead: with one stream per thread the hardware prefetcher alone loses 5 to 10 %. */
+V_UNROLL(64)
+    for (int i = 0; i < bytes; i += 64) v_prefetch(p + 4608 + i);
+}
+
+#endif

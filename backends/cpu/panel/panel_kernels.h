@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What each instruction set offers for panels; one table per panel_<arch>.c. */
+#ifndef TENON_PANEL_KERNELS_H
+#define TENON_PANEL_KERNELS_H
+
+#include <stdint.h>
+
+#include "panel_layout.h"
+
+/* sums[row][32] += tile . units^T over n_units. act: a prepared tile of the function's own number of rows. */
+typedef void (*tenon_panel_tile_fn)(const void *act, const uint8_t *units, int64_t n_units,
+                                    float *sums);
+
+typedef enum tenon_panel_type {
+    TENON_PANEL_TYPE_F32,
+    TENON_PANEL_TYPE_BF16,
+    TENON_PANEL_TYPE_F16
+} tenon_panel_type;
+
+/* From sums to results: value = activation(sum + bias) * weight, rounded once to `type`. */
+typedef struct tenon_panel_epilogue {
+    int32_t activation; /* TENON_ACTIVATION_*; gated ones take g from `gate` and u from `up` */
+    float   alpha, limit;
+} tenon_panel_epilogue;
+
+typedef struct tenon_panel_kernels {
+    const char *name;
+    /* [mode][kind]: the largest tile, 0 where there is none; tile[..][rows - 1]. */
+    int32_t             max_rows[TENON_PANEL_MODE_COUNT][TENON_PANEL_KIND_COUNT];
+    tenon_panel_tile_fn tile[TENON_PANEL_MODE_COUNT][TENON_PANEL_KIND_COUNT][TENON_PANEL_MAX_ROWS];
+
+    /* Row `index` of a tile of `rows` rows, from k contiguous elements; NULL: a row of zeros. */
+    void (*prepare)(tenon_panel_mode mode, tenon_panel_kind kind, tenon_panel_type type,
+                    const void *row, int64_t k, int32_t rows, int32_t index, void *tile);
+
+    /* rows[32]: where each column's source bytes of the first unit begin. */
+    void (*pack)(tenon_panel_kind kind, const uint8_t *const *rows, int64_t n_units, uint8_t *units);
+
+    /* n values: out = in (+ bias), and out = activation(g, u) * weight. bias may be NULL. */
+    void (*store)(const float *in, const float *bias, int32_t n, tenon_panel_type type, void *out);
+    void (*activate)(const tenon_panel_epilogue *epilogue, const float *gate, const float *up,
+                     float weight, int32_t n, tenon_panel_type type, void *out);
+} tenon_panel_kernels;
+
+extern const tenon_panel_kernels tenon_panel_scalar;
+#if defined(__x86_64__)
+extern const tenon_panel_kernels tenon_panel_x86_avx2;
+extern const tenon_panel_kernels tenon_panel_x86_avx512;
+extern const tenon_panel_kernels tenon_panel_x86_avx512vnni;
+#endif
+
+#endif

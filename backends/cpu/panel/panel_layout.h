@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Panels: how matmul weights lie in memory for the CPU kernels.
+ *
+ * A panel is 32 output columns (rows of the checkpoint's [n, k]) over all of k, one contiguous stream of
+ * units. A unit is 32 or 256 steps of k and holds, interleaved in this order of bytes,
+ *
+ *   code vector t, t = 0, 1, ..: 32 columns x 4 bytes; the four bytes of a column are four
+ *   consecutive k, so that one 32-bit lane of a dot-product instruction is one column.
+ *
+ *   kind   k  bytes  unit
+ *   BF16  32   2048  [16][32][2] bf16: pairs of k side by side
+ *   F16   32   2048  [32][32] f16
+ *   F32   32   4096  [32][32] f32
+ *   Q4_0  32    576  4 code vectors, low nibble k = 4 t.., high k = 16 + 4 t..; then d[32] f16
+ *   Q4_1  32    640  4 code vectors as Q4_0; then d[32], m[32] f16
+ *   Q8_0  32   1088  8 code vectors of w + 128; then d[32] f16
+ *   Q4_K 256   4736  d[32], dmin[32] f16; 4 x { 8 code vectors, low nibble group 2 i, high 2 i + 1;
+ *                    scale[2][32], min[2][32] u8 }
+ *   Q6_K 256   6720  d[32] f16; 2 x { 16 code vectors of low nibbles: t < 8 groups 0 (low), 2 (high),
+ *                    t >= 8 groups 1, 3; 8 code vectors of upper bits, bits 2 i of group i;
+ *                    scale[8][32] s8 }
+ *
+ * Every kind is a permutation of the checkpoint's bits: nothing is rounded, and unpacking gives the
+ * source back. Columns past n repeat the last row; k past its end (plain kinds only) is zero. */
+#ifndef TENON_PANEL_LAYOUT_H
+#define TENON_PANEL_LAYOUT_H
+
+#include <stdint.h>
+
+enum { TENON_PANEL_COLS = 32, TENON_PANEL_GROUP = 32, TENON_PANEL_MAX_UNIT_BYTES = 6720 };
+
+/*  X(kind, k of a unit, bytes of a unit, source bytes of a unit in one row) */
+#define TENON_PANEL_KINDS(X)                                                                       \
+    X(BF16, 32, 2048, 64)                                                                          \
+    X(F16, 32, 2048, 64)                                                                           \
+    X(F32, 32, 4096, 128)                                                                          \
+    X(Q4_0, 32, 576, 18)                                                                           \
+    X(Q4_1, 32, 640, 20)                                                                           \
+    X(Q8_0, 32, 1088, 34)                                                                          \
+    X(Q4_K, 256, 4736, 144)                                                                        \
+    X(Q6_K, 256, 6720, 210)
+
+typedef enum tenon_panel_kind {
+#define X(kind, unit_k, unit_bytes, row_bytes) TENON_PANEL_##kind,
+    TENON_PANEL_KINDS(X)
+#undef X
+    TENON_PANEL_KIND_COUNT
+} tenon_panel_kind;
+
+/* How the activations meet the weights. */
+typedef enum tenon_panel_mode {
+    TENON_PANEL_INT8,     /* activations rounded to int8 with one scale per 32 */
+    TENON_PANEL_FLOAT,    /* activations and weights as f32, fused multiply-add */
+    TENON_PANEL_BF16_DOT, /* bf16 activations, bf16 weights, f32 sums */
+    TENON_PANEL_MODE_COUNT
+} tenon_panel_mode;
+
+#define TENON_PANEL_FIELD(name, value)                                                             \
+    static inline int32_t tenon_panel_##name(tenon_panel_kind kind) {                              \
+        switch (kind) {                                                                            \
+            TENON_PANEL_KINDS(value)                                                               \
+        default: return 0;                                                                         \
+        }                                                                                          \
+    }
+#define TENON_PANEL_UNIT_K(kind, unit_k, unit_bytes, row_bytes)                                    \
+    case TENON_PANEL_##kind: return unit_k;
+#define TENON_PANEL_UNIT_BYTES(kind, unit_k, unit_bytes, row_bytes)                                \
+    case TENON_PANEL_##kind: return unit_bytes;
+#define TENON_PANEL_ROW_BYTES(kind, unit_k, unit_bytes, row_bytes)                                 \
+    case TENON_PANEL_##kind: return row_bytes;
+TENON_PANEL_FIELD(unit_k, TENON_PANEL_UNIT_K)
+TENON_PANEL_FIELD(unit_bytes, TENON_PANEL_UNIT_BYTES)
+/* Bytes of the checkpoint that one row puts into a unit. */
+TENON_PANEL_FIELD(row_bytes, TENON_PANEL_ROW_BYTES)
+
+static inline int tenon_panel_is_plain(tenon_panel_kind kind) { return kind <= TENON_PANEL_F32; }
+
+static inline int64_t tenon_panel_units(tenon_panel_kind kind, int64_t k) {
+    return (k + tenon_panel_unit_k(kind) - 1) / tenon_panel_unit_k(kind);
+}
+static inline int64_t tenon_panel_count(int64_t n) {
+    return (n + TENON_PANEL_COLS - 1) / TENON_PANEL_COLS;
+}
+static inline int64_t tenon_panel_bytes(tenon_panel_kind kind, int64_t k) {
+    return tenon_panel_units(kind, k) * tenon_panel_unit_bytes(kind);
+}
+
+/* Code = value + zero, before the group's scale. */
+static inline int tenon_panel_zero(tenon_panel_kind kind) {
+    return kind == TENON_PANEL_Q4_0 ? 8 : kind == TENON_PANEL_Q8_0 ? 128 : kind == TENON_PANEL_Q6_K ? 32 : 0;
+}
+/* Value = code * scale + offset. */
+static inline int tenon_panel_has_offset(tenon_panel_kind kind) {
+    return kind == TENON_PANEL_Q4_1 || kind == TENON_PANEL_Q4_K;
+}
+/* Scales within a group of 32. */
+static inline int tenon_panel_scales_per_group(tenon_panel_kind kind) {
+    return kind == TENON_PANEL_Q6_K ? 2 : 1;
+}
+
+/* ---- prepared activations ----
+ * A tile is 1 to TENON_PANEL_MAX_ROWS rows. Group by group of 32 k it holds, for its `rows` rows,
+ *   INT8      codes[8][rows] (four s8 of consecutive k in 32 bits), correction[scales][rows] s32
+ *             (minus zero times the sum of the codes), scale[rows] f32, then with an offset
+ *             sum[rows] f32 (scale times the sum of the codes)
+ *   FLOAT     value[32][rows] f32
+ *   BF16_DOT  pair[16][rows] (two bf16)
+ * so a tile of rows r.. begins at r times the bytes of one row, however rows are cut into tiles. */
+enum { TENON_PANEL_MAX_ROWS = 12 };
+
+static inline int32_t tenon_panel_group_words(tenon_panel_mode mode, tenon_panel_kind kind) {
+    switch (mode) {
+    case TENON_PANEL_INT8:
+        return 8 + tenon_panel_scales_per_group(kind) + 1 + tenon_panel_has_offset(kind);
+    case TENON_PANEL_BF16_DOT: return 16;
+    default: return 32;
+    }
+}
+static inline int64_t tenon_panel_groups(tenon_panel_kind kind, int64_t k) {
+    return tenon_panel_units(kind, k) * (tenon_panel_unit_k(kind) / TENON_PANEL_GROUP);
+}
+static inline int64_t tenon_panel_prepared_bytes(tenon_panel_mode mode, tenon_panel_kind kind,
+                                                 int64_t k) {
+    return tenon_panel_groups(kind, k) * tenon_panel_group_words(mode, kind) * 4;
+}
+
+#endif

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sums = prepared rows . weights^T over panels: cuts the work into tasks, packs unpacked weights in front
+ * of the tiles, and hands each finished block to the operation. Used by every matmul of the CPU. */
+#ifndef TENON_PANEL_MULTIPLY_H
+#define TENON_PANEL_MULTIPLY_H
+
+#include <stddef.h>
+
+#include "cpu_threads.h"
+#include "panel_kernels.h"
+
+enum {
+    /* Rows that one task takes through its panels: a multiple of every tile's rows; their sums (24 KB)
+     * and a chunk of weights (20 KB) stay in the L2 cache, the chunk also in L1. */
+    TENON_PANEL_SEGMENT_ROWS = 192,
+    TENON_PANEL_CHUNK_BYTES = 20480
+};
+
+/* Weights as panels, or as the checkpoint's rows. */
+typedef struct tenon_panel_weights {
+    tenon_panel_kind kind;
+    int64_t          n, k, experts;
+    const uint8_t   *data;          /* expert 0; panels are 64-byte aligned */
+    int64_t          expert_stride; /* bytes */
+    int32_t          packed;        /* panels */
+    int64_t row_stride, k_stride;   /* bytes, unpacked only; k_stride: of an element (plain kinds) */
+} tenon_panel_weights;
+
+/* What planning fixes. */
+typedef struct tenon_panel_shape {
+    const tenon_panel_kernels *kernels;
+    tenon_panel_kind           kind;
+    tenon_panel_mode           mode;
+    int64_t                    n, k, units;
+    int32_t                    n_threads;
+    int32_t                    sums_slots; /* blocks of sums that finish keeps at the same time */
+} tenon_panel_shape;
+
+/* Rows [row0, row0 + rows) of one expert; at most TENON_PANEL_SEGMENT_ROWS. */
+typedef struct tenon_panel_segment {
+    int64_t row0;
+    int32_t rows, expert;
+} tenon_panel_segment;
+
+/* The table for a CPU's features. */
+const tenon_panel_kernels *tenon_panel_kernels_for(uint64_t features);
+
+/* int8 if `exact` is 0 and the kind is quantized; bf16 dot products where both sides are bf16. */
+tenon_panel_mode tenon_panel_mode_for(const tenon_panel_kernels *kernels, tenon_panel_kind kind,
+                                      tenon_panel_type type, int exact);
+
+/* Bytes of `rows` prepared rows, and of one thread's scratch: multiples of 64. */
+size_t tenon_panel_rows_bytes(const tenon_panel_shape *shape, int64_t rows);
+size_t tenon_panel_scratch_bytes(const tenon_panel_shape *shape);
+
+typedef struct tenon_panel_job tenon_panel_job;
+struct tenon_panel_job {
+    const tenon_panel_shape   *shape;
+    const tenon_panel_weights *weights;
+    const tenon_panel_segment *segments;
+    int64_t                    n_segments;
+    uint8_t                   *prepared; /* tenon_panel_rows_bytes */
+    uint8_t                   *scratch;  /* n_threads x tenon_panel_scratch_bytes */
+
+    /* Row `row` of the activations: k contiguous elements of `type`, or NULL for zeros. */
+    const void *(*row)(const void *operation, int64_t row);
+    tenon_panel_type type;
+    /* Finishes one block of a segment: calls tenon_panel_sums for the columns it needs,
+     * and writes its results. */
+    void (*finish)(const tenon_panel_job *job, const tenon_panel_segment *segment, int64_t block,
+                   uint8_t *scratch);
+    int64_t     n_blocks;
+    const void *operation;
+};
+
+/* Prepares all segments' rows, then runs finish for each segment and block. */
+void tenon_panel_run(const tenon_panel_job *job, tenon_cpu_pool *pool);
+
+/* sums[rows][32] of the segment for columns [col, col + 32), which may begin anywhere; columns past n
+ * are unspecified. `slot` < sums_slots says which of the scratch's sums to use. */
+float *tenon_panel_sums(const tenon_panel_job *job, const tenon_panel_segment *segment, int64_t col,
+                        int32_t slot, uint8_t *scratch);
+
+/* Cuts rows [row0, row0 + rows) of an expert into segments; returns how many. */
+int64_t tenon_panel_cut(int64_t row0, int64_t rows, int32_t expert, tenon_panel_segment *segments);
+
+/* n elements to f32. */
+void tenon_panel_load_row(tenon_panel_type type, const void *row, int32_t n, float *out);
+
+/* Panel `panel` of an expert into units at dst (tenon_panel_bytes). edge: 4096 bytes of scratch. */
+void tenon_panel_pack(const tenon_panel_kernels *kernels, const tenon_panel_weights *weights,
+                      int64_t expert, int64_t panel, int64_t unit0, int64_t n_units, uint8_t *dst,
+                      uint8_t *edge);
+
+#endif

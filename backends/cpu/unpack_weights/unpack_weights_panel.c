@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* unpack_weights from panels: every byte of the blob is checked first, then the checkpoint's rows come back
+ * bit for bit. */
+#include "cpu_backend.h"
+#include "panel_unpack.h"
+#include "panel_weights.h"
+
+static const char *why_not(const tenon_problem *problem, tenon_reason *reason) {
+    const tenon_unpack_weights_args *a = problem->args;
+    tenon_panel_weights              panels, rows;
+    tenon_blob_header                header;
+    const char                      *why = tenon_panel_rows_from(a->w, a->w_quant, &rows, reason);
+    if (why || !a->blob->data) return why;
+    return tenon_panel_blob_from(a->blob, &panels, &header, reason);
+}
+
+typedef struct unpack_call {
+    tenon_panel_weights panels, rows;
+} unpack_call;
+
+static void unpack_panel(void *arg, int64_t task, int32_t thread) {
+    const unpack_call         *c = arg;
+    const tenon_panel_weights *rows = &c->rows;
+    const tenon_panel_kind     kind = c->panels.kind;
+    const int64_t              panels = tenon_panel_count(rows->n), expert = task / panels;
+    const int64_t              units = tenon_panel_units(kind, rows->k), first = task % panels * 32;
+    const int64_t              row_bytes = tenon_panel_row_bytes(kind);
+    const int64_t              element = kind == TENON_PANEL_F32 ? 4 : 2;
+    const uint8_t             *unit = c->panels.data + task * tenon_panel_bytes(kind, rows->k);
+    uint8_t                    buffer[256];
+    (void)thread;
+    for (int64_t u = 0; u < units; u++, unit += tenon_panel_unit_bytes(kind))
+        for (int32_t col = 0; col < TENON_PANEL_COLS && first + col < rows->n; col++) {
+            uint8_t *row = (uint8_t *)(uintptr_t)rows->data + expert * rows->expert_stride +
+                           (first + col) * rows->row_stride;
+            tenon_panel_unpack_unit(kind, unit, col, buffer);
+            if (!tenon_panel_is_plain(kind)) {
+                memcpy(row + u * row_bytes, buffer, (size_t)row_bytes);
+                continue;
+            }
+            for (int64_t i = 0; i < TENON_PANEL_GROUP && u * TENON_PANEL_GROUP + i < rows->k; i++)
+                memcpy(row + (u * TENON_PANEL_GROUP + i) * rows->k_stride, buffer + i * element,
+                       (size_t)element);
+        }
+}
+
+static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error *error) {
+    const tenon_unpack_weights_args *a = args;
+    tenon_blob_header                header;
+    tenon_reason                     reason;
+    unpack_call                      call;
+    int32_t status = TENON_STATUS_CORRUPT;
+    const char *why = tenon_panel_blob_from(a->blob, &call.panels, &header, &reason);
+    if (!why) {
+        const tenon_blob_header *h = tenon_data(a->blob);
+        status = tenon_blob_matches(h, a->w, a->w_quant, &reason);
+        if (!status) status = tenon_blob_verify(h, &reason);
+    }
+    if (status)
+        return tenon_fail(error, status, TENON_OP_UNPACK_WEIGHTS, -1, "unpack_weights: blob: %s",
+                          reason.text);
+    why = tenon_panel_rows_from(a->w, a->w_quant, &call.rows, &reason);
+    if (why || call.rows.kind != call.panels.kind)
+        return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, TENON_OP_UNPACK_WEIGHTS, -1,
+                          "unpack_weights: w: %s", why ? why : "not the format of the blob");
+    tenon_cpu_run(self, call.rows.experts * tenon_panel_count(call.rows.n), unpack_panel, &call);
+    return TENON_OK;
+}
+
+extern const tenon_kernel tenon_cpu_unpack_weights_panel;
+const tenon_kernel tenon_cpu_unpack_weights_panel = {
+    .name = "cpu_unpack_weights_panel",
+    .op = TENON_OP_UNPACK_WEIGHTS,
+    .traits = TENON_TRAIT_DETERMINISTIC,
+    .checked_on = "hardware",
+    .why_not = why_not,
+    .run = run,
+};
