@@ -87,7 +87,8 @@ extern "C" {
     X(CAUSAL, 0, "as in attention")                                                                 \
     X(LSE_BASE2, 1, "as in attention")
 
-/* Writes token t of key and value to slot_mapping[t] = page * page_size + slot; -1 skips the token.
+/* Writes token t of key and value to slot_mapping[t] = page * page_size + slot; -1 skips the token. Of two tokens with the same slot,
+ * either may be the one that stays.
  * Quantizing caches (fp8, int8) store round(x / scale), saturated, the quotient taken in f32; only they have scales. With DYNAMIC_SCALE
  * the scale of each (token, head) is amax / max in f32, or 1 where that is 0, and is written. */
 #define TENON_KV_APPEND_FIELDS(X)                                                                   \
@@ -119,7 +120,8 @@ extern "C" {
 
 #define TENON_MLA_APPEND_FLAGS(X)
 
-/* Copies kv positions [seq_starts[b], seq_starts[b] + cu_rows[b+1] - cu_rows[b]) of each sequence to rows cu_rows[b].., dequantizing.
+/* Copies kv positions [seq_starts[b], seq_starts[b] + cu_rows[b+1] - cu_rows[b]) of each sequence to rows cu_rows[b].., dequantizing
+ * (times the scale, the product in f32).
  * Rows past the last sequence become 0, and so do those of a sequence whose lengths or pages are out of range (a fault). */
 #define TENON_KV_GATHER_FIELDS(X)                                                                   \
     X(in, k, TENON_T_CACHE, TENON_SHAPE_CACHE("d_qk"), "key cache")                                 \

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kv_gather: key[cu_rows[b] + r] = k_scale * k[kv position seq_starts[b] + r of sequence b], and values likewise. */
+/* kv_gather: key[cu_rows[b] + r] = k_scale * k[kv position seq_starts[b] + r of sequence b], the product
+ * in f32, and values likewise. */
 #include "paged_sequence.h"
 #include "ref_paged_cache.h"
 
 static void copy_row(const tenon_ref_cache *cache, const DLTensor *out, int64_t row, int64_t page, int64_t slot) {
     for (int64_t h = 0; h < out->shape[1]; h++)
         for (int64_t d = 0; d < out->shape[2]; d++)
-            tenon_ref_store3(out, row, h, d, tenon_ref_cache_scale(cache, page, slot, h) * tenon_ref_cache_load(cache, page, slot, h, d));
+            tenon_ref_store3(out, row, h, d, tenon_ref_product(tenon_ref_cache_load(cache, page, slot, h, d), tenon_ref_cache_scale(cache, page, slot, h)));
 }
 
 static void empty_rows(const DLTensor *out, int64_t begin, int64_t end) {

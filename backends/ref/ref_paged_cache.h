@@ -61,7 +61,8 @@ static inline float tenon_ref_number_max(tenon_number number) {
     }
 }
 
-/* What a quantizing cache stores for x: the quotient is a float, rounded once, so that every backend gets the same code. */
+/* What a quantizing cache stores for x, and what it gives back: a float, so that every backend gets the same bits. */
 static inline double tenon_ref_quotient(double x, double scale) { return (double)((float)x / (float)scale); }
+static inline double tenon_ref_product(double x, double scale) { return (double)((float)x * (float)scale); }
 
 #endif /* TENON_REF_PAGED_CACHE_H */

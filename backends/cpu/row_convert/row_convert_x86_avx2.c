@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "simd/simd_x86_avx2.h"
+
+#include "row_convert.h"
+
+#include "row_convert.inl"
+
+ROW_CONVERTERS(tenon_row_converters_x86_avx2);
