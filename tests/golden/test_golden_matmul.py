@@ -175,6 +175,23 @@ def test_blob_gives_back_every_bit_and_multiplies(host, name):
     assert (values_out == values.astype(np.float32)).all()
 
 
+def test_blob_of_experts(host):
+    rng = rng_of("expert blob")
+    parts = [make("nvfp4", 8, 64, rng) for _ in range(3)]
+    stored = np.stack([p[0] for p in parts])
+    quant = {"format": "NVFP4", "scale": np.stack([p[1]["scale"] for p in parts]),
+             "global_scale": np.array([p[1]["global_scale"][0] for p in parts])}
+    blob = pack(host, stored, quant)
+    back, back_quant = np.zeros_like(stored), empty_like(quant)
+    host.run("unpack_weights", "ref_unpack_weights", blob=blob, w=back, w_quant=back_quant)
+    assert (back == stored).all() and back_quant["scale"].tobytes() == quant["scale"].tobytes()
+    x = np.empty((3, 8, 64), np.float32)
+    host.run("dequantize", "ref_dequantize", q=blob, q_quant={"format": "PACKED"}, x=x)
+    assert (x == np.stack([p[2] for p in parts]).astype(np.float32)).all()
+    refused(lambda: host.plan("matmul", a=np.ones((2, 64), np.float32), w=blob, w_quant={"format": "PACKED"}, out=np.ones((2, 8), np.float32)),
+            INVALID_ARGUMENT, "3 experts")
+
+
 def test_blob_of_strided_weights_and_into_strided_tensors(host):
     rng = rng_of("strided blob")
     stored, quant, _ = make("mxfp4", 16, 64, rng)
