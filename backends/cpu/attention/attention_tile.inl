@@ -12,7 +12,7 @@ enum { TILE = TENON_ATTENTION_TILE, TILE_VECTORS = TILE / V_LANES };
 /* Registers: ROWS x COLUMNS accumulators, COLUMNS of b, one of a: 29 of 32, or 15 of 16. */
 enum { BLOCK_ROWS = 6, BLOCK_COLUMNS = V_LANES == 16 ? 4 : 2 };
 
-#define UNROLL _Pragma("GCC unroll 8")
+#define UNROLL V_UNROLL(8)
 
 V_INLINE vf32 multiply_add(vf32 c, const int32_t *a, vi32 b) {
 #if PACKED_PAIRS
@@ -97,15 +97,20 @@ V_INLINE void pack_k_step(const uint8_t *const *rows, int32_t offset, int32_t *k
     }
 }
 
-/* Meanwhile the rows of the next tile come into the cache: a paged cache is beyond what the hardware foresees. */
+/* Meanwhile the rows of the next tile come into the cache, in the order of memory: pages are beyond what the hardware foresees. */
 V_INLINE void pack_k_type(const uint8_t *const *rows, const uint8_t *const *next, int32_t n_vectors, int32_t row_bytes, int32_t *k, const tenon_number type) {
     const int step = PACKED_PAIRS || type == TENON_NUMBER_F32 ? 4 : 8;
-    for (int32_t v = 0; v < n_vectors; v++)
+    for (int32_t v = 0; v < n_vectors; v++) {
+        int32_t row = v * V_LANES, byte = 0;
         for (int32_t offset = 0; offset < row_bytes; offset += 16) {
-            if (offset % 64 == 0)
-                UNROLL for (int i = 0; i < V_LANES; i++) v_prefetch(next[v * V_LANES + i] + offset);
+            UNROLL for (int i = 0; i < V_LANES / 4; i++) {
+                if (row < TILE) v_prefetch(next[row] + byte);
+                byte += 64;
+                if (byte >= row_bytes) byte = 0, row++;
+            }
             pack_k_step(rows + v * V_LANES, offset, k + offset / 16 * step * TILE + v * V_LANES, type);
         }
+    }
 }
 
 V_INLINE vf32 load_any(const void *p, const tenon_number type) {
