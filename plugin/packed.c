@@ -4,31 +4,34 @@
 
 #include "plan.h"
 
-static int32_t fail_value(const tenon_schema *schema, const tenon_field_info *f, int32_t field, int32_t type, tenon_error *error) {
-    return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, schema->info.op, field, "%s: %s is of kind %s and does not take a value of type %d", schema->info.name,
-                      f->name, f->kind, type);
+#define COUNT_ONE(kind, name, types, shape, doc) +1u
+enum { TENON_QUANT_MEMBER_COUNT = 0 TENON_QUANT_FIELDS(COUNT_ONE) };
+
+static int32_t fail_value(const tenon_schema *schema, const tenon_value *v, tenon_error *error) __attribute__((cold, noinline));
+static int32_t fail_value(const tenon_schema *schema, const tenon_value *v, tenon_error *error) {
+    uint32_t field = v->field & 0xffff, member = v->field >> 16;
+    const tenon_field_info *f = &schema->info.fields[field];
+    bool names_member = member && member <= tenon_quant_schema()->n_fields;
+    const tenon_field_info *m = names_member ? &tenon_quant_schema()->fields[member - 1] : NULL;
+    return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, schema->info.op, (int32_t)field, "%s: %s%s%s is of kind %s and does not take this value of type %d",
+                      schema->info.name, f->name, m ? "." : "", m ? m->name : "", m ? m->kind : f->kind, v->type);
 }
 
-/* One value to one place. Integers are accepted for floats, not the other way round. */
-static bool store(const tenon_field_info *f, const tenon_value *v, void *at) {
-    bool is_pointer = f->size_bytes == sizeof(void *) && strcmp(f->kind, "i64");
-    if (is_pointer) {
-        if (v->type != TENON_VALUE_NONE && v->type != TENON_VALUE_TENSOR && v->type != TENON_VALUE_POINTER) return false;
-        *(const void **)at = v->type == TENON_VALUE_NONE ? NULL : v->v.as_pointer;
-    } else if (f->kind[0] == 'f') {
-        if (v->type != TENON_VALUE_FLOAT && v->type != TENON_VALUE_INT && v->type != TENON_VALUE_NONE) return false;
-        *(float *)at = v->type == TENON_VALUE_FLOAT ? (float)v->v.as_float : v->type == TENON_VALUE_INT ? (float)v->v.as_int : 0;
-    } else {
-        if (v->type != TENON_VALUE_INT && v->type != TENON_VALUE_BOOL && v->type != TENON_VALUE_NONE) return false;
-        int64_t value = v->type == TENON_VALUE_NONE ? 0 : v->v.as_int;
-        if (f->size_bytes == 8)
-            *(int64_t *)at = value;
-        else if (value < INT32_MIN || value > INT32_MAX)
-            return false;
-        else
-            *(int32_t *)at = (int32_t)value;
+/* One value to one place. Integers are accepted for floats, not the other way round; a value of no type is NULL or 0. */
+static inline bool store(uint8_t kind, const tenon_value *v, void *at) {
+    const bool is_none = v->type == TENON_VALUE_NONE, is_int = v->type == TENON_VALUE_INT;
+    const int64_t whole = is_none ? 0 : v->v.as_int;
+    switch (kind) {
+    case TENON_STORE_TENSOR: *(const DLTensor **)at = is_none ? NULL : v->v.as_tensor; return is_none || v->type == TENON_VALUE_TENSOR;
+    case TENON_STORE_QUANT: *(void **)at = is_none ? NULL : v->v.as_pointer; return is_none || v->type == TENON_VALUE_POINTER;
+    case TENON_STORE_I64: *(int64_t *)at = whole; return is_none || is_int || v->type == TENON_VALUE_BOOL;
+    case TENON_STORE_I32:
+        *(int32_t *)at = (int32_t)whole;
+        return (is_none || is_int || v->type == TENON_VALUE_BOOL) && whole == (int32_t)whole;
+    default:
+        *(float *)at = v->type == TENON_VALUE_FLOAT ? (float)v->v.as_float : (float)whole;
+        return is_none || is_int || v->type == TENON_VALUE_FLOAT;
     }
-    return true;
 }
 
 static int32_t store_head(const tenon_schema *schema, const tenon_value *v, tenon_args_head *head, tenon_error *error) {
@@ -52,43 +55,45 @@ static int32_t store_head(const tenon_schema *schema, const tenon_value *v, teno
     return TENON_OK;
 }
 
+/* A member of a descriptor: the first one makes the descriptor. */
+static bool store_member(const tenon_schema *schema, const tenon_value *v, tenon_packed_args *out) {
+    const tenon_field_code *code = &schema->code[v->field & 0xffff];
+    uint32_t member = (v->field >> 16) - 1;
+    if (code->store != TENON_STORE_QUANT) return false;
+    tenon_quant *quant = &out->quant[code->quant], **at = (tenon_quant **)(out->args.bytes + code->offset);
+    if (*at && *at != quant) return false; /* given as a whole before */
+    if (!*at) {
+        memset(quant, 0, sizeof *quant);
+        quant->struct_size = sizeof *quant;
+        *at = quant;
+    }
+    if (member == TENON_FIELD_FLAGS) {
+        quant->flags = (uint32_t)v->v.as_int;
+        return v->type == TENON_VALUE_INT && v->v.as_int >= 0 && v->v.as_int <= UINT32_MAX;
+    }
+    const tenon_field_code *part = &tenon_quant_codes()[member];
+    return store(part->store, v, (char *)quant + part->offset);
+}
+
 int32_t tenon_unpack_values(const tenon_schema *schema, const tenon_value *values, uint32_t n_values, tenon_packed_args *out, tenon_error *error) {
-    const tenon_op_info *info = &schema->info, *quant = tenon_quant_schema();
-    memset(out->args.bytes, 0, info->args_size_bytes);
+    const tenon_op_info *info = &schema->info;
+    for (uint32_t i = 0; i < info->args_size_bytes / 8; i++) out->args.words[i] = 0;
     out->args.head.struct_size = info->args_size_bytes;
     for (uint32_t i = 0; i < n_values; i++) {
         const tenon_value *v = &values[i];
-        uint32_t field = v->field & 0xffff, member = v->field >> 16;
-        if (field >= TENON_FIELD_FLAGS) {
+        const uint32_t field = v->field & 0xffff, member = v->field >> 16;
+        if (field < info->n_fields && !member) {
+            const tenon_field_code code = schema->code[field];
+            if (!store(code.store, v, out->args.bytes + code.offset)) return fail_value(schema, v, error);
+        } else if (field < info->n_fields && (member <= TENON_QUANT_MEMBER_COUNT || member == TENON_FIELD_FLAGS + 1)) {
+            if (!store_member(schema, v, out)) return fail_value(schema, v, error);
+        } else if (field >= TENON_FIELD_FLAGS && !member) {
             int32_t status = store_head(schema, v, &out->args.head, error);
             if (status) return status;
-            continue;
+        } else {
+            return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, info->op, -1, "%s: value %u names field 0x%x, there are %u", info->name, i, v->field,
+                              info->n_fields);
         }
-        bool is_quant_flags = member == TENON_FIELD_FLAGS + 1;
-        if (field >= info->n_fields || (member > quant->n_fields && !is_quant_flags))
-            return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, info->op, -1, "%s: value %u names field 0x%x, there are %u", info->name, i, v->field, info->n_fields);
-        const tenon_field_info *f = &info->fields[field];
-        void *at = out->args.bytes + f->offset_bytes;
-        if (member) {
-            int q = 0;
-            while (q < schema->n_quants && schema->quant_field[q] != field) q++;
-            if (q == schema->n_quants) return fail_value(schema, f, (int32_t)field, v->type, error);
-            if (!*(const tenon_quant **)at) {
-                memset(&out->quant[q], 0, sizeof out->quant[q]);
-                out->quant[q].struct_size = sizeof out->quant[q];
-                *(const tenon_quant **)at = &out->quant[q];
-            } else if (*(const tenon_quant **)at != &out->quant[q]) {
-                return fail_value(schema, f, (int32_t)field, v->type, error);
-            }
-            if (is_quant_flags) {
-                if (v->type != TENON_VALUE_INT || v->v.as_int < 0 || v->v.as_int > UINT32_MAX) return fail_value(schema, f, (int32_t)field, v->type, error);
-                out->quant[q].flags = (uint32_t)v->v.as_int;
-                continue;
-            }
-            f = &quant->fields[member - 1];
-            at = (char *)&out->quant[q] + f->offset_bytes;
-        }
-        if (!store(f, v, at)) return fail_value(schema, f, (int32_t)field, v->type, error);
     }
     return TENON_OK;
 }

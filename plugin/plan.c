@@ -91,6 +91,7 @@ static int32_t make(tenon_context *context, int32_t op, const void *args, const 
             plan->context = context;
             status = tenon_validate(op, args, &plan->signature, to);
             if (!status) status = prepare(plan, &options, reasons, reasons_bytes, to);
+            if (!status) tenon_planned_build(plan, args);
             if (!status)
                 *out = plan;
             else

@@ -4,6 +4,7 @@
 #define TENON_PLAN_H
 
 #include "context.h"
+#include "planned.h"
 #include "schema.h"
 
 /* What every args struct begins with. */
@@ -45,6 +46,7 @@ struct tenon_plan {
     const tenon_backend *backend;
     const struct tenon_foreign *foreign; /* the kernel is the host's */
     tenon_kernel_plan kernel;
+    tenon_planned planned; /* what run compares first */
     tenon_signature signature;
 };
 
@@ -81,6 +83,7 @@ typedef struct tenon_packed_args {
     union {
         tenon_args_head head;
         unsigned char bytes[TENON_MAX_ARGS_BYTES];
+        uint64_t words[TENON_MAX_ARGS_BYTES / 8];
     } args;
     tenon_quant quant[TENON_MAX_QUANTS];
 } tenon_packed_args;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The hot path: args against the plan, then the kernel. No allocation, no lock, no environment.
  *
- * A tensor of the plan's own shape and strides costs a few compares; only where something differs is it looked at extent by extent. */
+ * Args exactly as planned take the short road (planned.h). Here is the long one, for fewer tokens than planned, views without strides,
+ * structs of another size, and for everything that is wrong. */
 #include <string.h>
 
 #include "foreign.h"
@@ -83,7 +84,7 @@ static int32_t check_overlap(const tenon_plan *plan, const span *spans, const te
     const tenon_signature *sig = &plan->signature;
     uintptr_t ws = (uintptr_t)head->workspace, ws_end = ws + plan->kernel.workspace_bytes;
     for (uint32_t i = 0; i < sig->n_slots; i++) {
-        if (spans[i].first < ws_end && ws < spans[i].end) FAIL(sig->slot[i].rule, TENON_STATUS_INVALID_ARGUMENT, "overlaps the workspace at %p", head->workspace);
+        if (plan->kernel.workspace_bytes && spans[i].first < ws_end && ws < spans[i].end) FAIL(sig->slot[i].rule, TENON_STATUS_INVALID_ARGUMENT, "overlaps the workspace at %p", head->workspace);
         if (!sig->slot[i].rule->written) continue;
         for (uint32_t j = 0; j < sig->n_slots; j++) {
             if (i == j || spans[i].first >= spans[j].end || spans[j].first >= spans[i].end) continue;
@@ -239,7 +240,7 @@ static bool is_normal(const tenon_plan *plan, const void *args) {
     if (head->struct_size != sig->schema->info.args_size_bytes || head->ext) return false;
     for (uint32_t i = 0; i < sig->n_slots; i++) {
         const DLTensor *t = tenon_slot_tensor(sig->slot[i].rule, args);
-        if (t && t->ndim && !t->strides) return false;
+        if (t && t->ndim && (!t->strides || !t->shape)) return false;
     }
     return true;
 }
@@ -258,9 +259,15 @@ static int32_t run_normalized(const tenon_plan *plan, const void *args, tenon_er
     return status ? status : run_checked(plan, n.packed.args.bytes, error);
 }
 
-int32_t tenon_run(const tenon_plan *plan, const void *args, tenon_error *error) {
+static int32_t run_long(const tenon_plan *plan, const void *args, tenon_error *error) __attribute__((noinline));
+static int32_t run_long(const tenon_plan *plan, const void *args, tenon_error *error) {
     if (!plan || !args) return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, -1, -1, "run: %s is NULL", plan ? "args" : "plan");
     return is_normal(plan, args) ? run_checked(plan, args, error) : run_normalized(plan, args, error);
+}
+
+int32_t tenon_run(const tenon_plan *plan, const void *args, tenon_error *error) {
+    if (!plan || !args || !tenon_is_planned(&plan->planned, args)) return run_long(plan, args, error);
+    return plan->kernel.kernel->run(&plan->kernel, args, error);
 }
 
 int32_t tenon_call(tenon_context *context, int32_t op, const void *args, tenon_error *error) {

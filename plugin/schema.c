@@ -76,6 +76,7 @@ static const tenon_flag_info quant_flags[] = {TENON_QUANT_FLAGS(FLAG){NULL, 0, 0
 
 static tenon_schema schemas[TENON_OP_COUNT];
 static tenon_op_info quant_schema;
+static tenon_field_code quant_codes[sizeof quant_fields / sizeof quant_fields[0]];
 static pthread_once_t build_once = PTHREAD_ONCE_INIT;
 
 /* A list that cannot be compiled is a defect of the library, found by the first test that runs; there is nothing to return it to. */
@@ -171,6 +172,15 @@ static bool quant_member_written(const char *op, const char *field, const char *
     return !strcmp(op, "unpack_weights");
 }
 
+static tenon_field_code code_of(const tenon_field_info *f) {
+    tenon_field_code code = {(uint16_t)f->offset_bytes, TENON_STORE_TENSOR, 0};
+    if (!strcmp(f->kind, "quant")) code.store = TENON_STORE_QUANT;
+    if (!strcmp(f->kind, "i32") || !strcmp(f->kind, "choice")) code.store = TENON_STORE_I32;
+    if (!strcmp(f->kind, "i64")) code.store = TENON_STORE_I64;
+    if (!strcmp(f->kind, "f32")) code.store = TENON_STORE_F32;
+    return code;
+}
+
 static void add_range(tenon_schema *s, const tenon_field_info *f) {
     tenon_range *last = s->n_ranges ? &s->ranges[s->n_ranges - 1] : NULL;
     if (last && last->offset + last->bytes == f->offset_bytes) {
@@ -207,6 +217,9 @@ static void compile(tenon_schema *s, tenon_field_info *fields) {
     for (uint32_t i = 0; i < info->n_flags; i++) s->known_flags |= info->flags[i].value;
     for (uint32_t i = 0; i < info->n_fields; i++) {
         tenon_field_info *f = &fields[i];
+        if (i == TENON_MAX_FIELDS) defect(info->name, f->name, "too many fields");
+        s->code[i] = code_of(f);
+        s->code[i].quant = (uint8_t)s->n_quants;
         if (!strcmp(f->kind, "choice")) set_choices(info->name, f);
         if (!strcmp(f->kind, "quant")) {
             if (s->n_quants == TENON_MAX_QUANTS) defect(info->name, f->name, "too many quant fields");
@@ -229,8 +242,10 @@ static void build(void) {
                                    sizeof quant_fields / sizeof quant_fields[0], quant_fields, quant_flags,
                                    sizeof quant_flags / sizeof quant_flags[0] - 1, 0};
     check_no_padding(&quant_schema, offsetof(tenon_quant, format));
-    for (uint32_t i = 0; i < quant_schema.n_fields; i++)
+    for (uint32_t i = 0; i < quant_schema.n_fields; i++) {
+        quant_codes[i] = code_of(&quant_fields[i]);
         if (!strcmp(quant_fields[i].kind, "choice")) set_choices("quant", &quant_fields[i]);
+    }
 #define BUILD(op, OP, number, doc)                                                                  \
     schemas[number].info = (tenon_op_info){sizeof(tenon_op_info), number, #op, doc, sizeof(tenon_##op##_args), \
                                            sizeof op##_fields / sizeof op##_fields[0], op##_fields, op##_flags, \
@@ -248,6 +263,8 @@ const tenon_op_info *tenon_quant_schema(void) {
     pthread_once(&build_once, build);
     return &quant_schema;
 }
+
+const tenon_field_code *tenon_quant_codes(void) { return quant_codes; }
 
 int32_t tenon_op_by_name(const char *name) {
     for (int32_t op = 0; op < TENON_OP_COUNT; op++)

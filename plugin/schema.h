@@ -15,6 +15,7 @@ enum {
     TENON_MAX_SHAPES = 3,
     TENON_MAX_RANGES = 4,
     TENON_MAX_QUANTS = 4,
+    TENON_MAX_FIELDS = 40,
     TENON_MAX_ARGS_BYTES = 512
 };
 
@@ -50,6 +51,14 @@ typedef struct tenon_range {
     uint16_t offset, bytes;
 } tenon_range;
 
+/* A field as a packed call stores to it. */
+enum { TENON_STORE_TENSOR, TENON_STORE_QUANT, TENON_STORE_I32, TENON_STORE_I64, TENON_STORE_F32 };
+typedef struct tenon_field_code {
+    uint16_t offset;
+    uint8_t store; /* TENON_STORE_* */
+    uint8_t quant; /* of a quant field: which of the operation's descriptors */
+} tenon_field_code;
+
 typedef struct tenon_schema {
     tenon_op_info info;
     uint32_t known_flags;
@@ -59,11 +68,14 @@ typedef struct tenon_schema {
     tenon_range ranges[TENON_MAX_RANGES]; /* scalar fields, without padding between */
     uint16_t quant_offset[TENON_MAX_QUANTS];
     uint16_t quant_field[TENON_MAX_QUANTS];
+    tenon_field_code code[TENON_MAX_FIELDS];
 } tenon_schema;
 
 /* Built on first use, then constant. op must be in [0, TENON_OP_COUNT). */
 const tenon_schema *tenon_schema_of(int32_t op);
 const tenon_op_info *tenon_quant_schema(void);
+/* The members of tenon_quant, in the order of its list; for callers that have a schema already. */
+const tenon_field_code *tenon_quant_codes(void);
 /* Number of the operation of that name, or -1. */
 int32_t tenon_op_by_name(const char *name);
 
