@@ -29,9 +29,10 @@ static int32_t check_quantized(const tenon_moe_dispatch_args *a, tenon_error *er
     const DLTensor *scale = q->scale;
     bool fits = scale->ndim == a->x_out->ndim && tenon_type_of(scale->dtype) == TENON_TYPE_f32;
     for (int i = 0; fits && i < scale->ndim - 1; i++) fits = scale->shape[i] == a->x_out->shape[i];
+    fits = fits && (scale->shape[scale->ndim - 1] <= 1 || scale->strides[scale->ndim - 1] == 1);
     tenon_tensor_text(scale, text, sizeof text);
     TENON_REQUIRE(moe_dispatch, x_out_quant, fits && scale->shape[scale->ndim - 1] == (group ? hidden / group : 0),
-                  "scale: %s, expected f32 with the leading extents of x_out and %lld groups", text, group ? hidden / group : 0);
+                  "scale: %s, expected f32 with the leading extents of x_out and %lld groups, the last dimension contiguous", text, group ? hidden / group : 0);
     return TENON_OK;
 }
 
@@ -56,7 +57,7 @@ int32_t tenon_check_moe_dispatch(const void *args, tenon_error *error) {
     TENON_REQUIRE(moe_dispatch, expert_offsets, local >= 1, "room for %lld local experts, expected at least 1", local);
     TENON_SUPPORT(moe_dispatch, expert_offsets, local <= TENON_MOE_MAX_LOCAL, "%lld local experts, at most %d", local, TENON_MOE_MAX_LOCAL);
     TENON_REQUIRE(moe_dispatch, expert_map, !a->expert_map || a->expert_map->shape[0] >= 1, "no experts");
-    bool fits = !__builtin_mul_overflow(a->topk_ids->shape[0], k, &pairs) && pairs < INT32_MAX / 2 && tenon_moe_rows_bound(pairs, local, block_rows) < INT32_MAX;
+    bool fits = !__builtin_mul_overflow(a->topk_ids->shape[0], k, &pairs) && pairs < INT32_MAX / 2 && tenon_moe_rows_bound(pairs, local, block_rows) < INT32_MAX / 2;
     TENON_SUPPORT(moe_dispatch, topk_ids, fits, "%lld tokens x %lld with block_rows=%lld: pairs and rows are numbered in 32 bits", (long long)a->topk_ids->shape[0],
                   (long long)k, (long long)block_rows);
     int32_t status = check_activations(a, error);
@@ -65,7 +66,7 @@ int32_t tenon_check_moe_dispatch(const void *args, tenon_error *error) {
     if (a->x_out && a->x_out->ndim == 3) {
         const long long max_rows = a->x_out->shape[1];
         TENON_REQUIRE(moe_dispatch, x_out, max_rows >= 1, "max_rows=%lld, expected at least 1", max_rows);
-        TENON_SUPPORT(moe_dispatch, x_out, max_rows <= INT32_MAX / local, "%lld local experts x max_rows=%lld: rows are numbered in 32 bits", local, max_rows);
+        TENON_SUPPORT(moe_dispatch, x_out, max_rows < INT32_MAX / 2 / local, "%lld local experts x max_rows=%lld: rows are numbered in 32 bits", local, max_rows);
         TENON_REQUIRE(moe_dispatch, block_rows, max_rows % block_rows == 0, "%lld does not divide max_rows=%lld of the masked layout", (long long)block_rows, max_rows);
         TENON_REQUIRE(moe_dispatch, block_experts, !a->block_experts, "must be NULL in the masked layout, whose blocks have fixed experts");
         TENON_REQUIRE(moe_dispatch, row_pairs, !a->row_pairs || a->row_pairs->shape[0] == local * max_rows,

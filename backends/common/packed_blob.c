@@ -38,7 +38,11 @@ static void describe_part(tenon_blob_part *part, const DLTensor *tensor) {
     part->dtype_bits = tensor->dtype.bits;
     part->dtype_lanes = tensor->dtype.lanes;
     part->ndim = tensor->ndim;
-    for (int i = 0; i < tensor->ndim; i++) count *= part->shape[i] = tensor->shape[i];
+    for (int i = 0; i < tensor->ndim; i++) {
+        part->shape[i] = tensor->shape[i];
+        if (tensor->shape[i] == 0) count = 0; /* whatever the other extents claim */
+    }
+    for (int i = 0; i < tensor->ndim && count > 0; i++) count *= tensor->shape[i];
     part->size_bytes = (uint64_t)(count * tensor->dtype.bits * tensor->dtype.lanes + 7) / 8;
 }
 
@@ -106,6 +110,9 @@ static int32_t check_parts(const tenon_blob_header *header, tenon_reason *why) {
         if (!part->present) continue;
         int64_t bits = (int64_t)part->dtype_bits * part->dtype_lanes, whole = 1;
         int overflows = part->ndim < 0 || part->ndim > 4;
+        for (int d = 0; d < part->ndim && !overflows; d++) {
+            if (part->shape[d] == 0) whole = 0;
+        }
         for (int d = 0; d < part->ndim && !overflows; d++) {
             overflows = part->shape[d] < 0 || __builtin_mul_overflow(whole, part->shape[d], &whole);
         }

@@ -18,6 +18,21 @@
 
 typedef long long ll; /* for printf */
 
+/* Extents and strides up to here can be multiplied by the bits of an element without overflow.
+ * Memory of this size does not exist, but an empty tensor may claim any extents. */
+#define LARGEST ((int64_t)1 << 48)
+
+static int32_t check_extents(const char *what, const DLTensor *tensor, tenon_reason *why) {
+    for (int i = 0; tensor && i < tensor->ndim; i++) {
+        int64_t stride = tensor->strides ? tensor->strides[i] : 0;
+        if (tensor->shape[i] < 0 || tensor->shape[i] > LARGEST || stride > LARGEST) {
+            WRONG("%s: extent %lld or stride %lld of dimension %d is out of range", what,
+                  (ll)tensor->shape[i], (ll)stride, i);
+        }
+    }
+    return TENON_OK;
+}
+
 static int64_t ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }
@@ -259,17 +274,20 @@ static int32_t fit_plane(const char *what, const DLTensor *tensor, tensor_form f
 
 static int32_t fit_swizzled(const DLTensor *scale, tensor_form form, tenon_weight_view *view,
                             tenon_reason *why) {
-    int64_t bytes = tenon_scale_128x4_bytes(view->n, view->col_groups), count = 1;
+    int64_t bytes = tenon_scale_128x4_bytes(view->n, view->col_groups), count = 1, total;
+    if (__builtin_mul_overflow(bytes, view->experts, &total)) {
+        WRONG("scale: %lld experts of %lld bytes", (ll)view->experts, (ll)bytes);
+    }
     for (int i = scale->ndim - 1; i >= 0; i--) {
         if (scale->shape[i] > 1 && stride_of(scale, i) != count) {
             WRONG("scale: the 128x4 layout must be contiguous");
         }
-        count *= scale->shape[i];
+        if (__builtin_mul_overflow(count, scale->shape[i], &count)) WRONG("scale: too large");
     }
-    if (!extent_fits(count, bytes * view->experts, form.more_rows)) {
+    if (!extent_fits(count, total, form.more_rows)) {
         WRONG(
             "scale: %lld bytes expected for %lld rows of %lld blocks in the 128x4 layout, got %lld",
-            (ll)(bytes * view->experts), (ll)view->n, (ll)view->col_groups, (ll)count);
+            (ll)total, (ll)view->n, (ll)view->col_groups, (ll)count);
     }
     view->scale_swizzled = 1;
     view->scale.present = 1;
@@ -387,6 +405,16 @@ static int32_t make_view(const DLTensor *tensor, const tenon_quant *quant, tenso
         CANNOT("format PACKED is read only by the kernel that packed it");
     if (tensor->ndim != 2 && tensor->ndim != 3) {
         WRONG("2 dimensions expected, or 3 with experts, got %d", (int)tensor->ndim);
+    }
+    TRY(check_extents("elements", tensor, why));
+    if (quant) {
+        TRY(check_extents("scale", quant->scale, why));
+        TRY(check_extents("zero_point", quant->zero_point, why));
+        TRY(check_extents("global_scale", quant->global_scale, why));
+        TRY(check_extents("group_index", quant->group_index, why));
+        if (quant->rows < 0 || quant->rows > LARGEST || quant->cols < 0 || quant->cols > LARGEST) {
+            WRONG("rows=%lld or cols=%lld is out of range", (ll)quant->rows, (ll)quant->cols);
+        }
     }
     form.has_experts = tensor->ndim == 3;
     if (form.has_experts) made.experts = tensor->shape[0];

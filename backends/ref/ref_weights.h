@@ -39,6 +39,8 @@ static inline void tenon_ref_copy(const DLTensor *tensor, uint8_t *compact, bool
     int32_t outer = tensor->ndim;
     int64_t count = 1;
     if (bits % 8) run = tensor->shape[--outer];
+    for (int32_t i = 0; i < tensor->ndim; i++)
+        if (tensor->shape[i] == 0) return; /* whatever the other extents claim */
     for (int32_t i = 0; i < outer; i++) count *= tensor->shape[i];
     size_t bytes = (size_t)(run * bits / 8);
     for (int64_t done = 0; done < count; done++, compact += bytes) {

@@ -40,6 +40,12 @@ class Query(ctypes.Structure):
                 ("kernel", ctypes.c_char * 96), ("reason", ctypes.c_char * 496)]
 
 
+class KernelInfo(ctypes.Structure):
+    _fields_ = [("struct_size", ctypes.c_uint32), ("op", ctypes.c_int32), ("backend", ctypes.c_int32), ("traits", ctypes.c_uint32),
+                ("available", ctypes.c_int32), ("rank", ctypes.c_int32), ("name", ctypes.c_char * 96),
+                ("checked_on", ctypes.c_char * 32), ("reason", ctypes.c_char * 256)]
+
+
 class PlanOptions(ctypes.Structure):
     _fields_ = [("struct_size", ctypes.c_uint32), ("backend", ctypes.c_int32), ("kernel", ctypes.c_char_p)]
 
@@ -125,6 +131,17 @@ class Host:
 
     def _options(self, kernel):
         return ctypes.byref(PlanOptions(ctypes.sizeof(PlanOptions), 0, kernel.encode())) if kernel else None
+
+    def kernels(self, op):
+        """(name, why this machine cannot run it or None) of every row of an operation, best first."""
+        found = []
+        while True:
+            info = KernelInfo(struct_size=ctypes.sizeof(KernelInfo))
+            try:
+                self._call("kernel_info", self.context, len(found), ctypes.byref(info))
+            except TenonError:
+                return [(name, lacks) for number, name, lacks in found if number == self.ops[op].op]
+            found.append((info.op, info.name.decode(), None if info.available else info.reason.decode()))
 
     def query(self, op, kernel=None, **values):
         out = Query(struct_size=ctypes.sizeof(Query))

@@ -175,6 +175,23 @@ def test_blob_gives_back_every_bit_and_multiplies(host, name):
     assert (values_out == values.astype(np.float32)).all()
 
 
+def test_blob_of_experts(host):
+    rng = rng_of("expert blob")
+    parts = [make("nvfp4", 8, 64, rng) for _ in range(3)]
+    stored = np.stack([p[0] for p in parts])
+    quant = {"format": "NVFP4", "scale": np.stack([p[1]["scale"] for p in parts]),
+             "global_scale": np.array([p[1]["global_scale"][0] for p in parts])}
+    blob = pack(host, stored, quant)
+    back, back_quant = np.zeros_like(stored), empty_like(quant)
+    host.run("unpack_weights", "ref_unpack_weights", blob=blob, w=back, w_quant=back_quant)
+    assert (back == stored).all() and back_quant["scale"].tobytes() == quant["scale"].tobytes()
+    x = np.empty((3, 8, 64), np.float32)
+    host.run("dequantize", "ref_dequantize", q=blob, q_quant={"format": "PACKED"}, x=x)
+    assert (x == np.stack([p[2] for p in parts]).astype(np.float32)).all()
+    refused(lambda: host.plan("matmul", a=np.ones((2, 64), np.float32), w=blob, w_quant={"format": "PACKED"}, out=np.ones((2, 8), np.float32)),
+            INVALID_ARGUMENT, "3 experts")
+
+
 def test_blob_of_strided_weights_and_into_strided_tensors(host):
     rng = rng_of("strided blob")
     stored, quant, _ = make("mxfp4", 16, 64, rng)
@@ -242,6 +259,35 @@ def test_unpack_into_something_else(host):
     refused(run(other, other_quant), INVALID_ARGUMENT, "format")
 
 
+def test_another_blob_than_the_plan_was_made_for(host):
+    """A run looks again: the pointer may be another one, and a plan for unpacking may not have seen any."""
+    rng = rng_of("another")
+    first, other = make("mxfp4", 16, 64, rng), make("mxfp4", 16, 128, rng)
+    blobs = [pack(host, *first[:2]), pack(host, *other[:2])]
+    size = max(b.size for b in blobs)
+    padded = [aligned(size) for _ in blobs]
+    for p, b in zip(padded, blobs):
+        p[:] = 0
+        p[:b.size] = b
+    x, out = np.ones((2, 64), np.float32), np.full((2, 16), 3, np.float32)
+    args = {"a": x, "w_quant": {"format": "PACKED"}, "out": out}
+    plan = host.plan("matmul", "ref_matmul", w=padded[0], **args)
+    refused(lambda: host.run_plan(plan, "matmul", w=padded[1], **args), INVALID_ARGUMENT, "k=128", "k=64")
+    assert (out == 3).all()
+    host.run_plan(plan, "matmul", w=padded[0], **args)
+    host.destroy(plan)
+
+    unseen = tensor(padded[0])
+    unseen.data = None
+    w, quant = np.zeros_like(first[0]), empty_like(first[1])
+    plan = host.plan("unpack_weights", "ref_unpack_weights", blob=unseen, w=w, w_quant=quant)
+    refused(lambda: host.run_plan(plan, "unpack_weights", blob=padded[1], w=w, w_quant=quant), INVALID_ARGUMENT, "16, 64")
+    assert (w == 0).all()
+    host.run_plan(plan, "unpack_weights", blob=padded[0], w=w, w_quant=quant)
+    assert (w == first[0]).all()
+    host.destroy(plan)
+
+
 def test_blob_too_small_or_not_aligned(host):
     stored, quant, _ = make("mxfp8", 16, 64, rng_of("small"))
     need = host.query("pack_weights", w=stored, w_quant=quant, blob=aligned(0)).output_bytes
@@ -253,7 +299,7 @@ def test_blob_too_small_or_not_aligned(host):
 
 def test_refusals(host):
     f32 = lambda *shape: np.zeros(shape, np.float32)
-    run = lambda **args: lambda: host.run("matmul", a=args.pop("a"), out=args.pop("out"), **args)
+    run = lambda **args: lambda: host.plan("matmul", **args)  # before anything runs
     stored, quant, _ = make("mxfp4", 16, 64, rng_of("refuse"))
     refused(run(a=f32(2, 32), w=stored, w_quant=quant, out=f32(2, 16)), INVALID_ARGUMENT, "k=64", "k=32")
     refused(run(a=f32(2, 64), w=stored, w_quant=quant, out=f32(2, 8)), INVALID_ARGUMENT, "n=8", "n=16")

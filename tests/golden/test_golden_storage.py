@@ -269,3 +269,12 @@ def test_refusals():
     refuse(f32(4, 4), c.quant("NONE", scale=f32(4)), "NONE")
     refuse(np.zeros((4, 128), np.uint8)[:, ::2], c.quant("MXFP4", scale=u8(4, 4)), "contiguous")
     refuse(u8(130, 64), c.quant("MXFP4", scale=u8(512), scale_layout=c.SWIZZLE_128X4), "1024", "512")
+
+
+def test_extents_that_no_memory_has():
+    """An empty tensor may claim anything; nothing may overflow on the way to the refusal."""
+    empty = np.lib.stride_tricks.as_strided(np.zeros(1, np.uint8), (0, 1 << 61), (1, 1))
+    refuse(empty, c.quant("MXFP4", scale=np.zeros((0, 1), np.uint8)), "out of range")
+    scale = np.lib.stride_tricks.as_strided(np.zeros(1, np.uint8), (0, 1 << 60), (1, 1))
+    refuse(np.zeros((4, 64), np.uint8), c.quant("MXFP4", scale=scale, scale_layout=c.SWIZZLE_128X4), "out of range")
+    refuse(np.zeros((4, 16), np.int32), c.quant("INT4_CT", scale=np.zeros((4, 1), np.float32), cols=1 << 62), "out of range")

@@ -261,7 +261,8 @@ int main(void) {
         test_hostile(kernel);
         test_invariance(kernel);
         printf("%s took %d problems\n", kernel, taken);
-        CHECK(taken > 0, "%s took nothing", kernel);
+        /* The int8 kernels leave EXACT to the others; test_moe_matmul_panel.c asks them. */
+        CHECK(taken > 0 || strstr(kernel, "_int8_"), "%s took nothing", kernel);
     }
     test_refusals();
     api->context_destroy(context);

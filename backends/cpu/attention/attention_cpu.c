@@ -15,7 +15,7 @@ enum {
     BLOCK_ROWS_MIN = 24, /* no smaller only to have more tasks */
     SPLIT_ROWS = 32,     /* longer blocks are never split over kv */
     CHUNKS_MAX = 16,
-    CHUNK_MIN = 2 * TENON_ATTENTION_TILE
+    CHUNK_MIN = 4 * TENON_ATTENTION_TILE
 };
 
 static int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
@@ -23,9 +23,10 @@ static int64_t divide_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 
-/* From the sequence's own length and nothing else. */
-static int32_t chunk_of(int64_t kv_length) {
-    return (int32_t)most(CHUNK_MIN, round_up(divide_up(kv_length, CHUNKS_MAX), TENON_ATTENTION_TILE));
+/* From the sequence's own lengths and nothing else. Where there are many rows there are many blocks: one chunk. */
+static int32_t chunk_of(int64_t n_queries, int64_t group, int64_t kv_length) {
+    const bool whole = n_queries > 1 && n_queries * group > SPLIT_ROWS;
+    return (int32_t)round_up(most(CHUNK_MIN, whole ? kv_length : divide_up(kv_length, CHUNKS_MAX)), TENON_ATTENTION_TILE);
 }
 
 static int64_t element_bytes(const DLTensor *t) { return t->dtype.bits / 8; }
@@ -53,11 +54,15 @@ const char *tenon_attention_cpu_why_not(const tenon_problem *problem, tenon_reas
 typedef struct layout {
     int64_t max_q, max_kv, group, block_max, rows_max, out_stride, q_stride;
     int64_t slot_rows, n_slots, n_counts;
-    uint64_t state_bytes, slot_bytes, scratch_bytes;
+    uint64_t slot_bytes, scratch_bytes;
     uint64_t counts_at, slots_at, scratch_at, total;
 } layout;
 
 static uint64_t aligned(int64_t n_words) { return (uint64_t)round_up(n_words * 4, 64); }
+
+static uint64_t state_bytes(int64_t rows, int64_t out_stride, const tenon_attention_engine *engine) {
+    return aligned(rows) + aligned(rows * engine->lanes) + aligned(rows * out_stride);
+}
 
 static layout layout_of(const tenon_kernel_plan *plan, const tenon_attention_engine *engine) {
     const tenon_attention_args *a = plan->problem.args;
@@ -73,11 +78,10 @@ static layout layout_of(const tenon_kernel_plan *plan, const tenon_attention_eng
     l.slot_rows = least(most(1, SPLIT_ROWS / l.group), l.max_q) * l.group;
     l.n_counts = threads > 1 ? least(2 * threads - 1, batch * heads_kv) : 0;
     l.n_slots = l.n_counts * least(CHUNKS_MAX, divide_up(l.max_kv, CHUNK_MIN));
-    l.slot_bytes = 2 * aligned(l.slot_rows) + aligned(l.slot_rows * l.out_stride);
-    l.state_bytes = 2 * aligned(l.rows_max) + aligned(l.rows_max * l.out_stride);
+    l.slot_bytes = state_bytes(l.slot_rows, l.out_stride, engine);
     l.scratch_bytes = aligned(l.rows_max * l.q_stride) + aligned(d_qk * TENON_ATTENTION_TILE) + aligned(l.out_stride * TENON_ATTENTION_TILE) +
                       aligned(l.rows_max * TENON_ATTENTION_TILE) + aligned(l.rows_max * TENON_ATTENTION_TILE / 2) +
-                      aligned(most(d_qk, a->v->shape[3])) + 2 * l.state_bytes;
+                      aligned(most(d_qk, a->v->shape[3])) + 2 * state_bytes(l.rows_max, l.out_stride, engine);
     l.counts_at = (uint64_t)round_up(batch * (int64_t)sizeof(tenon_attention_sequence), 64);
     l.slots_at = l.counts_at + aligned(l.n_counts);
     l.scratch_at = l.slots_at + (uint64_t)l.n_slots * l.slot_bytes;
@@ -97,11 +101,11 @@ static void *carve(uint8_t **at, uint64_t bytes) {
     return p;
 }
 
-static tenon_attention_state carve_state(uint8_t **at, int64_t rows, int64_t out_stride) {
+static tenon_attention_state carve_state(const tenon_attention_job *job, uint8_t **at, int64_t rows) {
     tenon_attention_state s;
     s.max = carve(at, aligned(rows));
-    s.sum = carve(at, aligned(rows));
-    s.out = carve(at, aligned(rows * out_stride));
+    s.sum = carve(at, aligned(rows * job->engine->lanes));
+    s.out = carve(at, aligned(rows * job->out_stride));
     return s;
 }
 
@@ -114,15 +118,15 @@ static tenon_attention_scratch scratch_of(const tenon_attention_job *job, int32_
     s.logits = carve(&at, aligned((int64_t)job->rows_max * TENON_ATTENTION_TILE));
     s.weights = carve(&at, aligned((int64_t)job->rows_max * TENON_ATTENTION_TILE / 2));
     s.zeros = carve(&at, aligned(most(job->d_qk, job->d_v)));
-    s.total = carve_state(&at, job->rows_max, job->out_stride);
-    s.chunk = carve_state(&at, job->rows_max, job->out_stride);
+    s.total = carve_state(job, &at, job->rows_max);
+    s.chunk = carve_state(job, &at, job->rows_max);
     memset(s.zeros, 0, aligned(most(job->d_qk, job->d_v)));
     return s;
 }
 
 static tenon_attention_state slot_of(const tenon_attention_job *job, int64_t slot) {
     uint8_t *at = job->slots + (uint64_t)slot * job->slot_bytes;
-    return carve_state(&at, job->slot_rows, job->out_stride);
+    return carve_state(job, &at, job->slot_rows);
 }
 
 /* ---- one task ---- */
@@ -221,7 +225,7 @@ static void read_sequences(const tenon_attention_job *job, tenon_attention_seque
             clear_rows(job, checked.first_row, checked.first_row + checked.n_rows);
         }
         s->first_token = checked.first_row;
-        s->chunk = chunk_of(s->kv_length);
+        s->chunk = chunk_of(s->n_queries, job->group, s->kv_length);
     }
     clear_rows(job, ok ? tenon_paged_batch_end(&batch) : 0, batch.n_rows);
 }

@@ -31,7 +31,7 @@ typedef struct tenon_attention_sequence {
 /* Running softmax of the rows of a block: sums of weights and of weighted values, scaled by 2^-max. */
 typedef struct tenon_attention_state {
     float *max; /* [rows], base-2 exponent; -inf: nothing seen yet */
-    float *sum; /* [rows] */
+    float *sum; /* [rows, lanes], added up at the end */
     float *out; /* [rows, out_stride] */
 } tenon_attention_state;
 

@@ -87,7 +87,7 @@ static void soften_row(const tenon_attention_job *job, const tenon_attention_blo
                        const tenon_attention_scratch *scratch, tenon_attention_state *state) {
     const tenon_attention_sequence *s = block->sequence;
     const int32_t query = block->first_query + r / job->group;
-    float *logits = scratch->logits + (int64_t)r * TILE;
+    float *logits = scratch->logits + (int64_t)r * TILE, *sums = state->sum + r * V_LANES;
     int32_t first, end;
     vf32 x[TILE_VECTORS];
     tenon_attention_visible(job, s, query, &first, &end);
@@ -124,16 +124,16 @@ static void soften_row(const tenon_attention_job *job, const tenon_attention_blo
         const float shrink = weight_of(state->max[r], max);
         float *out = state->out + (int64_t)r * job->out_stride;
         state->max[r] = max;
-        state->sum[r] *= shrink;
+        vf32_store(sums, vf32_mul(vf32_load(sums), vf32_set1(shrink)));
         for (int32_t i = 0; i < job->out_stride; i += V_LANES) vf32_store(out + i, vf32_mul(vf32_load(out + i), vf32_set1(shrink)));
     }
     max = state->max[r] == -INFINITY ? 0.0f : state->max[r];
-    vf32 sum = vf32_zero();
+    vf32 sum = vf32_load(sums);
     UNROLL for (int i = 0; i < TILE_VECTORS; i++) {
         x[i] = exp2_below_one(vf32_sub(x[i], vf32_set1(max)));
         sum = vf32_add(sum, x[i]);
     }
-    state->sum[r] += vf32_reduce_add(sum);
+    vf32_store(sums, sum);
 #if PACKED_PAIRS
     UNROLL for (int i = 0; i < TILE_VECTORS; i += 2)
         vf32_store_bf16_pair((uint16_t *)scratch->weights + (int64_t)r * TILE + i * V_LANES, x[i], x[i + 1]);
@@ -142,23 +142,43 @@ static void soften_row(const tenon_attention_job *job, const tenon_attention_blo
 #endif
 }
 
+/* Pointers to the rows of a tile. */
+typedef struct tile_rows {
+    const uint8_t *k[TILE], *v[TILE];
+    int32_t first, end; /* positions that somebody sees */
+} tile_rows;
+
+static void find_tile(const tenon_attention_job *job, const tenon_attention_block *block, int32_t tile, int32_t end, const uint8_t *zeros, tile_rows *rows) {
+    rows->first = block->kv_first > tile ? block->kv_first : tile;
+    rows->end = end < tile + TILE ? end : tile + TILE;
+    find_rows(job, block, tile, rows->first, rows->end, zeros, rows->k, rows->v);
+}
+
 static void accumulate(const tenon_attention_job *job, const tenon_attention_block *block, int32_t first, int32_t end,
                        tenon_attention_scratch *scratch, tenon_attention_state *state) {
-    const uint8_t *k_rows[TILE], *v_rows[TILE];
     const int32_t k_depth = PACKED_PAIRS ? job->d_qk / 2 : job->d_qk, n_rows = block->n_rows;
-    for (int32_t r = 0; r < n_rows; r++) state->max[r] = -INFINITY, state->sum[r] = 0;
+    tile_rows rows[2];
+    for (int32_t r = 0; r < n_rows; r++) {
+        state->max[r] = -INFINITY;
+        vf32_store(state->sum + r * V_LANES, vf32_zero());
+    }
     memset(state->out, 0, (size_t)n_rows * (size_t)job->out_stride * sizeof(float));
+    if (first < block->kv_first / TILE * TILE) first = block->kv_first / TILE * TILE;
+    if (first >= end) return;
+    find_tile(job, block, first, end, scratch->zeros, &rows[0]);
     for (int32_t tile = first; tile < end; tile += TILE) {
-        const int32_t from = block->kv_first > tile ? block->kv_first : tile;
-        const int32_t to = block->kv_end < tile + TILE ? block->kv_end : tile + TILE;
-        if (from >= to) continue;
-        const int32_t n_vectors = (to - tile + V_LANES - 1) / V_LANES;
-        const int32_t n_positions = (to - tile + 1) & ~1;
-        find_rows(job, block, tile, from, to, scratch->zeros, k_rows, v_rows);
-        pack_k(k_rows, n_vectors, job->k_row_bytes, scratch->k, job->kv_type);
+        const tile_rows *now = &rows[tile / TILE % 2 ^ first / TILE % 2], *next = now;
+        if (tile + TILE < end) {
+            tile_rows *after = &rows[tile / TILE % 2 ^ first / TILE % 2 ^ 1];
+            find_tile(job, block, tile + TILE, end, scratch->zeros, after);
+            next = after;
+        }
+        const int32_t n_vectors = (now->end - tile + V_LANES - 1) / V_LANES;
+        const int32_t n_positions = (now->end - tile + 1) & ~1;
+        pack_k(now->k, next->k, n_vectors, job->k_row_bytes, scratch->k, job->kv_type);
         multiply(scratch->q, job->q_stride, scratch->k, TILE, scratch->logits, TILE, n_rows, k_depth, n_vectors, true);
         for (int32_t r = 0; r < n_rows; r++) soften_row(job, block, tile, r, scratch, state);
-        pack_v(v_rows, n_positions, job->d_v, scratch->v, job->out_stride, job->kv_type);
+        pack_v(now->v, next->v, n_positions, job->d_v, scratch->v, job->out_stride, job->kv_type);
 #if PACKED_PAIRS
         multiply(scratch->weights, TILE / 2, scratch->v, job->out_stride, state->out, job->out_stride, n_rows, n_positions / 2,
                  job->out_stride / V_LANES, false);
@@ -169,6 +189,10 @@ static void accumulate(const tenon_attention_job *job, const tenon_attention_blo
     }
 }
 
+V_INLINE void fold_vector(float *into, float keep, const float *from, float add) {
+    vf32_store(into, vf32_fma(vf32_load(from), vf32_set1(add), vf32_mul(vf32_load(into), vf32_set1(keep))));
+}
+
 static void fold(const tenon_attention_job *job, int32_t n_rows, tenon_attention_state *into, const tenon_attention_state *from) {
     for (int32_t r = 0; r < n_rows; r++) {
         const float max = into->max[r] > from->max[r] ? into->max[r] : from->max[r];
@@ -176,9 +200,8 @@ static void fold(const tenon_attention_job *job, int32_t n_rows, tenon_attention
         float *out = into->out + (int64_t)r * job->out_stride;
         const float *more = from->out + (int64_t)r * job->out_stride;
         into->max[r] = max;
-        into->sum[r] = into->sum[r] * keep + from->sum[r] * add;
-        for (int32_t i = 0; i < job->out_stride; i += V_LANES)
-            vf32_store(out + i, vf32_fma(vf32_load(more + i), vf32_set1(add), vf32_mul(vf32_load(out + i), vf32_set1(keep))));
+        fold_vector(into->sum + r * V_LANES, keep, from->sum + r * V_LANES, add);
+        for (int32_t i = 0; i < job->out_stride; i += V_LANES) fold_vector(out + i, keep, more + i, add);
     }
 }
 
@@ -199,19 +222,20 @@ static void store(const tenon_attention_job *job, const tenon_attention_block *b
         const int64_t head = (int64_t)block->kv_head * job->group + r % job->group;
         const float *sums = state->out + (int64_t)r * job->out_stride;
         uint8_t *row = (uint8_t *)tenon_data(out) + (token * out->strides[0] + head * out->strides[1]) * bytes;
-        float weight = state->sum[r], scale = 1.0f;
+        const float sum = vf32_reduce_add(vf32_load(state->sum + r * V_LANES));
+        float weight = sum, scale = 1.0f;
         if (sinks && state->max[r] != -INFINITY) {
             const float sink = (float)tenon_number_load(tenon_number_of(sinks->dtype), tenon_data(sinks), head * sinks->strides[0]) * 1.44269504088896341f;
             const float max = sink > state->max[r] ? sink : state->max[r];
             scale = weight_of(state->max[r], max);
             weight = weight * scale + weight_of(sink, max);
         }
-        scale = state->max[r] == -INFINITY && state->sum[r] == 0 ? 0.0f : scale / weight;
+        scale = state->max[r] == -INFINITY && sum == 0 ? 0.0f : scale / weight;
         for (int32_t i = 0; i < job->d_v; i += V_LANES)
             store_any_n(row + i * bytes, vf32_mul(vf32_load(sums + i), vf32_set1(scale)), job->d_v - i < V_LANES ? job->d_v - i : V_LANES,
                         job->out_type);
         if (lse) {
-            const float log2_sum = state->sum[r] == 0 ? -INFINITY : state->max[r] + log2f(state->sum[r]);
+            const float log2_sum = sum == 0 ? -INFINITY : state->max[r] + log2f(sum);
             ((float *)tenon_data(lse))[token * lse->strides[0] + head * lse->strides[1]] =
                 job->args->flags & TENON_ATTENTION_LSE_BASE2 ? log2_sum : log2_sum * 0.693147180559945309f;
         }

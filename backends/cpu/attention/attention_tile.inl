@@ -12,7 +12,7 @@ enum { TILE = TENON_ATTENTION_TILE, TILE_VECTORS = TILE / V_LANES };
 /* Registers: ROWS x COLUMNS accumulators, COLUMNS of b, one of a: 29 of 32, or 15 of 16. */
 enum { BLOCK_ROWS = 6, BLOCK_COLUMNS = V_LANES == 16 ? 4 : 2 };
 
-#define UNROLL _Pragma("GCC unroll 8")
+#define UNROLL V_UNROLL(8)
 
 V_INLINE vf32 multiply_add(vf32 c, const int32_t *a, vi32 b) {
 #if PACKED_PAIRS
@@ -97,11 +97,20 @@ V_INLINE void pack_k_step(const uint8_t *const *rows, int32_t offset, int32_t *k
     }
 }
 
-V_INLINE void pack_k_type(const uint8_t *const *rows, int32_t n_vectors, int32_t row_bytes, int32_t *k, const tenon_number type) {
+/* Meanwhile the rows of the next tile come into the cache, in the order of memory: pages are beyond what the hardware foresees. */
+V_INLINE void pack_k_type(const uint8_t *const *rows, const uint8_t *const *next, int32_t n_vectors, int32_t row_bytes, int32_t *k, const tenon_number type) {
     const int step = PACKED_PAIRS || type == TENON_NUMBER_F32 ? 4 : 8;
-    for (int32_t v = 0; v < n_vectors; v++)
-        for (int32_t offset = 0; offset < row_bytes; offset += 16)
+    for (int32_t v = 0; v < n_vectors; v++) {
+        int32_t row = v * V_LANES, byte = 0;
+        for (int32_t offset = 0; offset < row_bytes; offset += 16) {
+            UNROLL for (int i = 0; i < V_LANES / 4; i++) {
+                if (row < TILE) v_prefetch(next[row] + byte);
+                byte += 64;
+                if (byte >= row_bytes) byte = 0, row++;
+            }
             pack_k_step(rows + v * V_LANES, offset, k + offset / 16 * step * TILE + v * V_LANES, type);
+        }
+    }
 }
 
 V_INLINE vf32 load_any(const void *p, const tenon_number type) {
@@ -120,35 +129,42 @@ V_INLINE void unpack_row(const uint8_t *row, int32_t n, float *out, const tenon_
     if (i < n) vf32_store(out + i, load_any_n(row + i * bytes, n - i, type));
 }
 
-V_INLINE void pack_v_type(const uint8_t *const *rows, int32_t n_rows, int32_t d_v, int32_t *v, int32_t stride, const tenon_number type) {
+V_INLINE void pack_v_type(const uint8_t *const *rows, const uint8_t *const *next, int32_t n_rows, int32_t d_v, int32_t *v, int32_t stride,
+                          const tenon_number type) {
+    const int32_t row_bytes = d_v * (type == TENON_NUMBER_F32 ? 4 : 2);
 #if PACKED_PAIRS
     /* bf16 as float bits stands in the upper half already: even position below, odd position above. */
-    for (int32_t t = 0; t < n_rows; t += 2, v += stride)
+    for (int32_t t = 0; t < n_rows; t += 2, v += stride) {
+        for (int32_t i = 0; i < row_bytes; i += 64) v_prefetch(next[t] + i), v_prefetch(next[t + 1] + i);
         for (int32_t i = 0; i < d_v; i += V_LANES) {
             const int n = d_v - i < V_LANES ? d_v - i : V_LANES;
             const vi32 even = vi32_from_bits(load_any_n(rows[t] + 2 * i, n, type));
             const vi32 odd = vi32_from_bits(load_any_n(rows[t + 1] + 2 * i, n, type));
             vi32_store(v + i, vi32_or(vi32_srl(even, 16), odd));
         }
+    }
 #else
-    for (int32_t t = 0; t < n_rows; t++) unpack_row(rows[t], d_v, (float *)v + (int64_t)t * stride, type);
+    for (int32_t t = 0; t < n_rows; t++) {
+        for (int32_t i = 0; i < row_bytes; i += 64) v_prefetch(next[t] + i);
+        unpack_row(rows[t], d_v, (float *)v + (int64_t)t * stride, type);
+    }
 #endif
 }
 
-static void pack_k(const uint8_t *const *rows, int32_t n_vectors, int32_t row_bytes, int32_t *k, tenon_number type) {
+static void pack_k(const uint8_t *const *rows, const uint8_t *const *next, int32_t n_vectors, int32_t row_bytes, int32_t *k, tenon_number type) {
     if (PACKED_PAIRS || type == TENON_NUMBER_BF16)
-        pack_k_type(rows, n_vectors, row_bytes, k, TENON_NUMBER_BF16);
+        pack_k_type(rows, next, n_vectors, row_bytes, k, TENON_NUMBER_BF16);
     else if (type == TENON_NUMBER_F16)
-        pack_k_type(rows, n_vectors, row_bytes, k, TENON_NUMBER_F16);
+        pack_k_type(rows, next, n_vectors, row_bytes, k, TENON_NUMBER_F16);
     else
-        pack_k_type(rows, n_vectors, row_bytes, k, TENON_NUMBER_F32);
+        pack_k_type(rows, next, n_vectors, row_bytes, k, TENON_NUMBER_F32);
 }
 
-static void pack_v(const uint8_t *const *rows, int32_t n_rows, int32_t d_v, int32_t *v, int32_t stride, tenon_number type) {
+static void pack_v(const uint8_t *const *rows, const uint8_t *const *next, int32_t n_rows, int32_t d_v, int32_t *v, int32_t stride, tenon_number type) {
     if (PACKED_PAIRS || type == TENON_NUMBER_BF16)
-        pack_v_type(rows, n_rows, d_v, v, stride, TENON_NUMBER_BF16);
+        pack_v_type(rows, next, n_rows, d_v, v, stride, TENON_NUMBER_BF16);
     else if (type == TENON_NUMBER_F16)
-        pack_v_type(rows, n_rows, d_v, v, stride, TENON_NUMBER_F16);
+        pack_v_type(rows, next, n_rows, d_v, v, stride, TENON_NUMBER_F16);
     else
-        pack_v_type(rows, n_rows, d_v, v, stride, TENON_NUMBER_F32);
+        pack_v_type(rows, next, n_rows, d_v, v, stride, TENON_NUMBER_F32);
 }

@@ -106,7 +106,7 @@ static void finish(const tenon_panel_job *job, const tenon_panel_segment *seg, i
     if (call->bias)
         tenon_panel_load_row(st->bias_type, call->bias + col * type_bytes(st->bias_type), n, bias);
     const float *sums = tenon_panel_sums(job, seg, col, 0, scratch);
-    uint8_t     *out = call->out + seg->row0 * call->out_stride + col * type_bytes(st->out_type);
+    uint8_t     *out = call->out + seg->origin * call->out_stride + col * type_bytes(st->out_type);
     for (int32_t r = 0; r < seg->rows; r++)
         st->shape.kernels->store(sums + r * TENON_PANEL_COLS, call->bias ? bias : NULL, n,
                                  st->out_type, out + r * call->out_stride);
@@ -140,7 +140,7 @@ static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error 
     job.scratch = job.prepared + tenon_panel_rows_bytes(&st->shape, st->rows);
     for (int64_t m0 = 0, m = a->a->shape[0]; m0 < m; m0 += RUN_ROWS) {
         const int64_t rows = m - m0 < RUN_ROWS ? m - m0 : RUN_ROWS;
-        job.n_segments = tenon_panel_cut(0, rows, 0, segments);
+        job.n_segments = tenon_panel_cut(0, 0, rows, 0, segments);
         tenon_panel_run(&job, tenon_cpu_state_of(self)->pool);
         call.a += RUN_ROWS * call.a_stride;
         call.out += RUN_ROWS * call.out_stride;

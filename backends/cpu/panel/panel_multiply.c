@@ -33,12 +33,13 @@ tenon_panel_mode tenon_panel_mode_for(const tenon_panel_kernels *kernels, tenon_
                : TENON_PANEL_FLOAT;
 }
 
-int64_t tenon_panel_cut(int64_t row0, int64_t rows, int32_t expert, tenon_panel_segment *segments) {
+int64_t tenon_panel_cut(int64_t row0, int64_t origin, int64_t rows, int32_t expert,
+                        tenon_panel_segment *segments) {
     int64_t n = 0;
     for (int64_t r = 0; r < rows; r += TENON_PANEL_SEGMENT_ROWS) {
         const int64_t left = rows - r;
         segments[n++] = (tenon_panel_segment){
-            row0 + r,
+            row0 + r, origin + r,
             left < TENON_PANEL_SEGMENT_ROWS ? (int32_t)left : TENON_PANEL_SEGMENT_ROWS, expert};
     }
     return n;
@@ -197,7 +198,7 @@ static void prepare_task(void *arg, int64_t task, int32_t thread) {
     uint8_t      *act = job->prepared + (seg->row0 + begin) * row_bytes_of(s);
     for (int32_t i = 0; i < rows; i++)
         s->kernels->prepare(s->mode, s->kind, job->type,
-                            job->row(job->operation, seg->row0 + begin + i), s->k, rows, i, act);
+                            job->row(job->operation, seg->origin + begin + i), s->k, rows, i, act);
 }
 
 static void prepare_segment(void *arg, int64_t task, int32_t thread) {

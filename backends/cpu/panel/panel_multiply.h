@@ -36,9 +36,10 @@ typedef struct tenon_panel_shape {
     int32_t                    sums_slots; /* blocks of sums that finish keeps at the same time */
 } tenon_panel_shape;
 
-/* Rows [row0, row0 + rows) of one expert; at most TENON_PANEL_SEGMENT_ROWS. */
+/* Rows of one expert, at most TENON_PANEL_SEGMENT_ROWS: the operation's rows from `origin` on, prepared
+ * as rows from row0 on. */
 typedef struct tenon_panel_segment {
-    int64_t row0;
+    int64_t row0, origin;
     int32_t rows, expert;
 } tenon_panel_segment;
 
@@ -62,7 +63,7 @@ struct tenon_panel_job {
     uint8_t                   *prepared; /* tenon_panel_rows_bytes */
     uint8_t                   *scratch;  /* n_threads x tenon_panel_scratch_bytes */
 
-    /* Row `row` of the activations: k contiguous elements of `type`, or NULL for zeros. */
+    /* The operation's row `row`: k contiguous elements of `type`, or NULL for zeros. */
     const void *(*row)(const void *operation, int64_t row);
     tenon_panel_type type;
     /* Finishes one block of a segment: calls tenon_panel_sums for the columns it needs,
@@ -81,8 +82,9 @@ void tenon_panel_run(const tenon_panel_job *job, tenon_cpu_pool *pool);
 float *tenon_panel_sums(const tenon_panel_job *job, const tenon_panel_segment *segment, int64_t col,
                         int32_t slot, uint8_t *scratch);
 
-/* Cuts rows [row0, row0 + rows) of an expert into segments; returns how many. */
-int64_t tenon_panel_cut(int64_t row0, int64_t rows, int32_t expert, tenon_panel_segment *segments);
+/* Cuts rows [origin, origin + rows) of an expert into segments; returns how many. */
+int64_t tenon_panel_cut(int64_t row0, int64_t origin, int64_t rows, int32_t expert,
+                        tenon_panel_segment *segments);
 
 /* n elements to f32. */
 void tenon_panel_load_row(tenon_panel_type type, const void *row, int32_t n, float *out);
