@@ -21,7 +21,7 @@ enum {
     CACHE_LINE = 128, /* two 64-byte lines: the neighbour line is prefetched with it */
     SPIN_NS = 100000,
     SPINS_PER_CLOCK_READ = 64,
-    SPINS_BEFORE_YIELD = 4096,
+    SPINS_BEFORE_YIELD = 1024,
     WORKER_STACK_BYTES = 2 << 20,
 };
 

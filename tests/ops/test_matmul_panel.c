@@ -181,7 +181,7 @@ int main(void) {
     static const char *const kernels[] = {"cpu_matmul_int8_x86_avx512vnni",  "cpu_matmul_float_x86_avx512vnni", "cpu_matmul_int8_x86_avx512",
                                           "cpu_matmul_float_x86_avx512",     "cpu_matmul_int8_x86_avx2",        "cpu_matmul_float_x86_avx2",
                                           "cpu_matmul_int8_scalar",          "cpu_matmul_float_scalar"};
-    static const int64_t sizes[][3] = {{1, 1, 256}, {2, 33, 256}, {5, 31, 512}, {13, 75, 768}, {200, 34, 256}, {0, 5, 256}};
+    static const int64_t sizes[][3] = {{1, 1, 256}, {2, 33, 256}, {5, 31, 512}, {13, 75, 768}, {200, 34, 256}, {1930, 2, 256}, {0, 5, 256}};
     tenon_context *contexts[2] = {NULL, NULL};
     tenon_error error = {.struct_size = sizeof error};
     api = test_load();

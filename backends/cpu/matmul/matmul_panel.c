@@ -3,17 +3,15 @@
  *
  * Two rows for each instruction set: int8 rounds activations to int8 per 32 (compute DEFAULT, quantized
  * weights), float keeps them. Both take weights packed or as the checkpoint has them, with the same
- * bits. Activations are prepared for RUN_ROWS rows at a time, so that the workspace stays bounded. */
+ * bits. Activations are prepared a round of rows at a time, so that the workspace stays bounded. */
 #include "cpu_backend.h"
 #include "panel_weights.h"
-
-enum { RUN_ROWS = 10 * TENON_PANEL_SEGMENT_ROWS };
 
 typedef struct matmul_state {
     tenon_panel_shape   shape;
     tenon_panel_weights weights;
     tenon_panel_type    a_type, out_type, bias_type;
-    int64_t             rows; /* largest m, but at most RUN_ROWS */
+    int64_t             rows; /* of a round */
     tenon_blob_header   header;
 } matmul_state;
 
@@ -79,7 +77,7 @@ static int32_t plan(tenon_kernel_plan *self, tenon_error *error) {
                                     .units = tenon_panel_units(kind, st->weights.k),
                                     .n_threads = tenon_cpu_threads(self),
                                     .sums_slots = 1};
-    st->rows = a->a->shape[0] < RUN_ROWS ? a->a->shape[0] : RUN_ROWS;
+    st->rows = tenon_panel_round_rows(&st->shape, a->a->shape[0]);
     self->workspace_bytes =
         tenon_panel_rows_bytes(&st->shape, st->rows) +
         (uint64_t)st->shape.n_threads * tenon_panel_scratch_bytes(&st->shape);
@@ -127,7 +125,7 @@ static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error 
                         .out = tenon_data(a->out),
                         .a_stride = a->a->strides[0] * type_bytes(st->a_type),
                         .out_stride = a->out->strides[0] * type_bytes(st->out_type)};
-    tenon_panel_segment segments[RUN_ROWS / TENON_PANEL_SEGMENT_ROWS];
+    tenon_panel_segment segments[TENON_PANEL_MAX_ROUND_ROWS / TENON_PANEL_SEGMENT_ROWS];
     tenon_panel_job     job = {.shape = &st->shape,
                                .weights = &weights,
                                .segments = segments,
@@ -138,12 +136,12 @@ static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error 
                                .n_blocks = tenon_panel_count(st->shape.n),
                                .operation = &call};
     job.scratch = job.prepared + tenon_panel_rows_bytes(&st->shape, st->rows);
-    for (int64_t m0 = 0, m = a->a->shape[0]; m0 < m; m0 += RUN_ROWS) {
-        const int64_t rows = m - m0 < RUN_ROWS ? m - m0 : RUN_ROWS;
+    for (int64_t m0 = 0, m = a->a->shape[0]; m0 < m; m0 += st->rows) {
+        const int64_t rows = m - m0 < st->rows ? m - m0 : st->rows;
         job.n_segments = tenon_panel_cut(0, 0, rows, 0, segments);
         tenon_panel_run(&job, tenon_cpu_state_of(self)->pool);
-        call.a += RUN_ROWS * call.a_stride;
-        call.out += RUN_ROWS * call.out_stride;
+        call.a += st->rows * call.a_stride;
+        call.out += st->rows * call.out_stride;
     }
     return TENON_OK;
 }

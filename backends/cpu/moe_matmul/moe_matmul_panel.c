@@ -2,7 +2,7 @@
 /* moe_matmul over panels: for each expert the tiles of matmul over its rows, which are gathered while they are
  * prepared; bias, activation and row weight are applied to each block of sums before it leaves the cache.
  *
- * Rows are taken in rounds of at most ROUND_ROWS, so that the workspace stays bounded; experts keep their
+ * Rows are taken in rounds of bounded size, so that the workspace stays bounded; experts keep their
  * order, so an expert's weights are read once unless its rows are cut by the end of a round. */
 #include "cpu_backend.h"
 #include "moe_activation.h"
@@ -10,8 +10,7 @@
 #include "panel_weights.h"
 
 enum {
-    ROUND_ROWS = 10 * TENON_PANEL_SEGMENT_ROWS,
-    MAX_SEGMENTS = TENON_MOE_MAX_LOCAL + ROUND_ROWS / TENON_PANEL_SEGMENT_ROWS + 1
+    MAX_SEGMENTS = TENON_MOE_MAX_LOCAL + TENON_PANEL_MAX_ROUND_ROWS / TENON_PANEL_SEGMENT_ROWS + 1
 };
 
 typedef struct moe_state {
@@ -98,7 +97,7 @@ static int32_t plan(tenon_kernel_plan *self, tenon_error *error) {
                                     .units = tenon_panel_units(kind, st->weights.k),
                                     .n_threads = tenon_cpu_threads(self),
                                     .sums_slots = 2};
-    st->rows = rows < ROUND_ROWS ? rows : ROUND_ROWS;
+    st->rows = tenon_panel_round_rows(&st->shape, rows);
     st->segments_bytes = (MAX_SEGMENTS * (int64_t)sizeof(tenon_panel_segment) + 63) / 64 * 64;
     self->workspace_bytes =
         (uint64_t)st->segments_bytes + tenon_panel_rows_bytes(&st->shape, st->rows) +

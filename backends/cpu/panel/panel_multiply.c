@@ -11,8 +11,11 @@ enum {
     SUMS_BYTES = TENON_PANEL_SEGMENT_ROWS * TENON_PANEL_COLS * 4,
     EDGE_BYTES = 4096,
     TASKS_PER_THREAD = 8,
-    /* Below this many bytes of weights and rows the workers are not asked: waking them costs more. */
-    SERIAL_BYTES = 48 << 10,
+    PREPARED_BYTES = 32 << 20, /* of one round */
+    /* Below these the workers are not asked: sharing costs more than it saves (0.2 to 0.6 us, when they
+     * are awake). Bytes of prepared rows; bytes of weights, counted once for each tile that reads them. */
+    SERIAL_PREPARED_BYTES = 16 << 10,
+    SERIAL_WEIGHT_BYTES = 96 << 10,
 };
 
 const tenon_panel_kernels *tenon_panel_kernels_for(uint64_t features) {
@@ -65,6 +68,15 @@ static int64_t row_bytes_of(const tenon_panel_shape *s) {
 
 size_t tenon_panel_rows_bytes(const tenon_panel_shape *s, int64_t rows) {
     return round_up_64((size_t)rows * (size_t)row_bytes_of(s));
+}
+
+int64_t tenon_panel_round_rows(const tenon_panel_shape *s, int64_t rows) {
+    const int64_t each = row_bytes_of(s);
+    int64_t       most = each ? PREPARED_BYTES / each : TENON_PANEL_MAX_ROUND_ROWS;
+    most -= most % TENON_PANEL_SEGMENT_ROWS;
+    if (most < TENON_PANEL_SEGMENT_ROWS) most = TENON_PANEL_SEGMENT_ROWS;
+    if (most > TENON_PANEL_MAX_ROUND_ROWS) most = TENON_PANEL_MAX_ROUND_ROWS;
+    return rows < most ? rows : most;
 }
 
 /* sums of the blocks, sums of a second panel for unaligned columns, a chunk of packed weights, and
@@ -183,13 +195,15 @@ float *tenon_panel_sums(const tenon_panel_job *job, const tenon_panel_segment *s
 typedef struct run_state {
     const tenon_panel_job *job;
     int64_t                blocks_per_task, n_groups;
+    int64_t                max_tiles; /* of any segment */
 } run_state;
 
 static void prepare_task(void *arg, int64_t task, int32_t thread) {
-    const tenon_panel_job     *job = ((run_state *)arg)->job;
+    const run_state           *st = arg;
+    const tenon_panel_job     *job = st->job;
     const tenon_panel_shape   *s = job->shape;
-    const tenon_panel_segment *seg = &job->segments[task / TENON_PANEL_SEGMENT_ROWS];
-    const int32_t tile = (int32_t)(task % TENON_PANEL_SEGMENT_ROWS);
+    const tenon_panel_segment *seg = &job->segments[task / st->max_tiles];
+    const int32_t              tile = (int32_t)(task % st->max_tiles);
     const int32_t tiles = tiles_of(seg->rows, s->kernels->max_rows[s->mode][s->kind]);
     (void)thread;
     if (tile >= tiles) return;
@@ -202,8 +216,8 @@ static void prepare_task(void *arg, int64_t task, int32_t thread) {
 }
 
 static void prepare_segment(void *arg, int64_t task, int32_t thread) {
-    for (int32_t tile = 0; tile < TENON_PANEL_SEGMENT_ROWS; tile++)
-        prepare_task(arg, task * TENON_PANEL_SEGMENT_ROWS + tile, thread);
+    const int64_t max_tiles = ((const run_state *)arg)->max_tiles;
+    for (int64_t tile = 0; tile < max_tiles; tile++) prepare_task(arg, task * max_tiles + tile, thread);
 }
 
 static void finish_task(void *arg, int64_t task, int32_t thread) {
@@ -225,18 +239,22 @@ static void finish_task(void *arg, int64_t task, int32_t thread) {
 void tenon_panel_run(const tenon_panel_job *job, tenon_cpu_pool *pool) {
     const tenon_panel_shape *s = job->shape;
     if (!job->n_segments || !job->n_blocks) return;
-    run_state st = {job, 1, job->n_blocks};
+    run_state st = {job, 1, job->n_blocks, 0};
 
-    int64_t rows = 0;
-    for (int64_t i = 0; i < job->n_segments; i++) rows += job->segments[i].rows;
-    const int64_t prepared_bytes = rows * row_bytes_of(s);
-    const int64_t weight_bytes = job->n_blocks * tenon_panel_bytes(s->kind, s->k) * job->n_segments;
-    if (prepared_bytes <= SERIAL_BYTES)
+    int64_t rows = 0, tiles = 0;
+    for (int64_t i = 0; i < job->n_segments; i++) {
+        const int64_t n = tiles_of(job->segments[i].rows, s->kernels->max_rows[s->mode][s->kind]);
+        rows += job->segments[i].rows;
+        tiles += n;
+        if (n > st.max_tiles) st.max_tiles = n;
+    }
+    const int64_t weight_bytes = job->n_blocks * tenon_panel_bytes(s->kind, s->k) * tiles;
+    if (rows * row_bytes_of(s) <= SERIAL_PREPARED_BYTES)
         tenon_cpu_pool_run(NULL, job->n_segments, prepare_segment, &st);
     else if (job->n_segments > 4 * s->n_threads)
         tenon_cpu_pool_run(pool, job->n_segments, prepare_segment, &st);
     else
-        tenon_cpu_pool_run(pool, job->n_segments * TENON_PANEL_SEGMENT_ROWS, prepare_task, &st);
+        tenon_cpu_pool_run(pool, job->n_segments * st.max_tiles, prepare_task, &st);
 
     /* Groups of neighbouring panels, so that a thread reads one long stream; enough of them that the
      * threads end together. */
@@ -245,6 +263,5 @@ void tenon_panel_run(const tenon_panel_job *job, tenon_cpu_pool *pool) {
     if (st.blocks_per_task < 1) st.blocks_per_task = 1;
     if (st.blocks_per_task > 32) st.blocks_per_task = 32;
     st.n_groups = (job->n_blocks + st.blocks_per_task - 1) / st.blocks_per_task;
-    const int serial = weight_bytes + prepared_bytes <= SERIAL_BYTES;
-    tenon_cpu_pool_run(serial ? NULL : pool, job->n_segments * st.n_groups, finish_task, &st);
+    tenon_cpu_pool_run(weight_bytes <= SERIAL_WEIGHT_BYTES ? NULL : pool, job->n_segments * st.n_groups, finish_task, &st);
 }

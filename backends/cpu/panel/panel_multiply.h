@@ -13,6 +13,7 @@ enum {
     /* Rows that one task takes through its panels: a multiple of every tile's rows; their sums (24 KB)
      * and a chunk of weights (20 KB) stay in the L2 cache, the chunk also in L1. */
     TENON_PANEL_SEGMENT_ROWS = 192,
+    TENON_PANEL_MAX_ROUND_ROWS = 10 * TENON_PANEL_SEGMENT_ROWS,
     TENON_PANEL_CHUNK_BYTES = 20480
 };
 
@@ -49,6 +50,10 @@ const tenon_panel_kernels *tenon_panel_kernels_for(uint64_t features);
 /* int8 if `exact` is 0 and the kind is quantized; bf16 dot products where both sides are bf16. */
 tenon_panel_mode tenon_panel_mode_for(const tenon_panel_kernels *kernels, tenon_panel_kind kind,
                                       tenon_panel_type type, int exact);
+
+/* How many rows an operation prepares at a time, of at most `rows`: so many that the weights are read
+ * seldom, so few that the workspace stays near 32 MB. */
+int64_t tenon_panel_round_rows(const tenon_panel_shape *shape, int64_t rows);
 
 /* Bytes of `rows` prepared rows, and of one thread's scratch: multiples of 64. */
 size_t tenon_panel_rows_bytes(const tenon_panel_shape *shape, int64_t rows);
