@@ -34,8 +34,8 @@ static int64_t id_at(const DLTensor *t, int64_t offset) {
 }
 
 static void report_id(const tenon_pair_sort *s, int64_t pair, int64_t id, int64_t kind, int64_t experts, const int32_t *map) {
-    if (kind == TENON_MOE_BAD_ID) tenon_report_fault(s->fault, s->op, TENON_FAULT_EXPERT_OUT_OF_RANGE, pair, id, experts);
-    if (kind == TENON_MOE_BAD_MAP) tenon_report_fault(s->fault, s->op, TENON_FAULT_EXPERT_OUT_OF_RANGE, pair, map[id], s->local);
+    if (kind == TENON_MOE_BAD_ID) tenon_report_fault(s->fault, s->op, TENON_FAULT_EXPERT_OUT_OF_RANGE, s->first_pair + pair, id, experts);
+    if (kind == TENON_MOE_BAD_MAP) tenon_report_fault(s->fault, s->op, TENON_FAULT_EXPERT_OUT_OF_RANGE, s->first_pair + pair, map[id], s->local);
 }
 
 static void chunk_bounds(const tenon_pair_sort *s, int64_t chunk, int64_t *token0, int64_t *token1) {
@@ -95,7 +95,7 @@ static void place_chunk(void *arg, int64_t chunk, int32_t thread) {
         const int32_t e = s->row[p];
         if (e < 0) continue;
         const int32_t row = next[e]++, end = s->first[e] + s->count[e];
-        if (row >= end) tenon_report_fault(s->fault, s->op, TENON_FAULT_ROW_OUT_OF_RANGE, p, row, s->max_rows ? s->first[e] + s->max_rows : s->capacity);
+        if (row >= end) tenon_report_fault(s->fault, s->op, TENON_FAULT_ROW_OUT_OF_RANGE, s->first_pair + p, row, s->max_rows ? s->first[e] + s->max_rows : s->capacity);
         s->row[p] = row < end ? row : -1;
     }
 }

@@ -14,6 +14,7 @@ typedef struct tenon_pair_sort {
     int32_t op; /* for faults */
     const DLTensor *topk_ids;
     const DLTensor *expert_map; /* or NULL */
+    int64_t first_pair; /* number of the first pair, for faults */
     int64_t local, block_rows;
     int64_t max_rows; /* > 0: the masked layout */
     int64_t capacity; /* rows there are, in the contiguous layout */

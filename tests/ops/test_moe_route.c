@@ -112,18 +112,28 @@ static void check_token(const problem *p, int64_t t, const char *kernel) {
     keep_groups(p, choice);
     for (int64_t e = 0; e < n; e++) order[e] = (ranked){choice[e], e};
     qsort(order, (size_t)n, sizeof *order, by_value);
+    /* Scores in f32 cannot tell apart what differs in the last bits: there another order is right too, but the slot's own expert must then
+     * be as good as the oracle's. The reference works in double and gets no such room. */
+    const double room = strncmp(kernel, "ref_", 4) ? 4e-7 : 0;
     double top_sum = 0;
-    for (int64_t i = 0; i < k; i++) top_sum += exp(score[order[i].index]);
+    bool seen[MAX_E] = {false};
+    for (int64_t i = 0; i < k; i++) {
+        const int64_t id = id_at(p, t * k_total + i);
+        CHECK(id >= 0 && id < n && !seen[id] && (id == order[i].index || fabs(choice[id] - order[i].value) <= room * (1 + fabs(order[i].value))),
+              "%s: scoring %d token %lld slot %lld: expert %lld, expected %lld", kernel, p->o.scoring, (long long)t, (long long)i, (long long)id, (long long)order[i].index);
+        if (id < 0 || id >= n) return;
+        seen[id] = true;
+        order[i].index = id;
+        top_sum += exp(score[id]);
+    }
     for (int64_t i = 0; i < k; i++) {
         weight[i] = p->o.scoring == TENON_SCORING_TOPK_SOFTMAX ? exp(score[order[i].index]) / top_sum : score[order[i].index];
         sum += weight[i];
     }
     for (int64_t i = 0; i < k_total; i++) {
-        const int64_t id = id_at(p, t * k_total + i);
         const double got = (double)p->weights[t * k_total + i];
         const double expected = i >= k ? 0.5 : weight[i] / (p->o.renormalize ? sum : 1) * (p->o.routed_scale == 0 ? 1 : p->o.routed_scale);
-        CHECK(id == (i < k ? order[i].index : n + i - k), "%s: scoring %d token %lld slot %lld: expert %lld, expected %lld", kernel, p->o.scoring, (long long)t,
-              (long long)i, (long long)id, (long long)(i < k ? order[i].index : n + i - k));
+        if (i >= k) CHECK(id_at(p, t * k_total + i) == n + i - k, "%s: shared slot %lld: expert %lld", kernel, (long long)i, (long long)id_at(p, t * k_total + i));
         CHECK(fabs(got - expected) <= 1e-6 + 2e-6 * fabs(expected), "%s: scoring %d token %lld slot %lld: weight %.9g, expected %.9g", kernel, p->o.scoring,
               (long long)t, (long long)i, got, expected);
     }
