@@ -51,6 +51,7 @@ class Layout:
         self.op = op
         quant = schema.quant()
         at = (op.args_size_bytes + 7) // 8
+        self.defaults = [(field.name, field.default) for field in op.fields if field.default]
         self.quants, self.slots = {}, {}  # name: word;  name or "name.member": (view word, pointer word, written)
         for field in op.fields:
             if field.kind == "quant":
@@ -95,6 +96,8 @@ class Arguments:
         self.words = memoryview(self.buffer).cast("B").cast("q")
         self.struct = self.layout.op.struct.from_buffer(self.buffer)
         self.struct.struct_size = self.layout.op.args_size_bytes
+        for field, value in self.layout.defaults:
+            setattr(self.struct, field, value)
         self.owners = {}
         self.device_type = 1
 
@@ -187,7 +190,7 @@ class Arguments:
 
 
 def from_keywords(name, values, flags=()):
-    """Arguments from the keywords of a call; names that are absent stay NULL or 0."""
+    """Arguments from the keywords of a call; names that are absent stay NULL, or have their default."""
     arguments = Arguments(name)
     arguments.struct.flags = schema.flag_value(arguments.layout.op, flags)
     for key, value in values.items():

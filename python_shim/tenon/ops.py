@@ -17,7 +17,7 @@ def _signature(op):
     for field in op.fields:
         if field.is_reserved or (field.is_tensor and field.is_required):
             continue
-        default = None if field.size_bytes == 8 and field.kind != "i64" else 0.0 if field.kind == "f32" else 0
+        default = None if field.size_bytes == 8 and field.kind != "i64" else 0.0 if field.kind == "f32" else field.default
         if field.kind == "choice":
             default = next(name for name, value in field.choices.items() if value == 0)
         optional.append(Parameter(field.name, Parameter.KEYWORD_ONLY, default=default))

@@ -8,6 +8,10 @@ from . import _abi
 TENSOR_KINDS = ("in", "opt_in", "out", "opt_out", "inout", "opt_inout")
 
 
+# Scalars of which 0 is not "leave it out": a window of 0 sees nothing but itself.
+_DEFAULTS = {"window_left": -1, "window_right": -1}
+
+
 class Field:
     """One row of a field list."""
 
@@ -19,6 +23,7 @@ class Field:
         self.types = info.types.decode()
         self.shape = info.shape.decode()
         self.doc = info.doc.decode()
+        self.default = _DEFAULTS.get(self.name, 0)
         self.choices = {info.choices[i].name.decode(): info.choices[i].value for i in range(info.n_choices)}
         self.choice_docs = {info.choices[i].name.decode(): info.choices[i].doc.decode() for i in range(info.n_choices)}
 

@@ -33,6 +33,7 @@ def test_signatures_come_from_the_schema(tenon):
     names = list(signature.parameters)
     assert names[:6] == ["q", "k", "v", "out", "cu_seqlens_q", "seq_lens"]
     assert signature.parameters["causal"].default is False
+    assert signature.parameters["window_left"].default == -1
     assert signature.parameters["kv_element"].default == "AS_TENSOR"
     assert not [n for n in names if n.startswith("reserved")]
     assert "softmax_scale (f32)" in tenon.ops.attention.__doc__

@@ -113,7 +113,7 @@ def enable(model, *, gguf=None, attention=True, experts=True, linear=True, compu
                 from .gguf_weights import GgufWeights
                 weight_of = GgufWeights(gguf, model)
             with torch.no_grad():
-                enabled.linears_before, enabled.linears = transformers_linear.replace(model, weight_of, skip, compute, fuse, pack)
+                transformers_linear.replace(model, weight_of, skip, compute, fuse, pack, enabled.linears_before, enabled.linears)
     except BaseException:
         _undo(enabled)
         raise

@@ -102,10 +102,9 @@ def _weight_of(linear):
     return Weight(linear.weight.detach(), linear.out_features, linear.in_features)
 
 
-def replace(model, weight_of, skip, compute, fuse, pack):
+def replace(model, weight_of, skip, compute, fuse, pack, undo, done):
     """Replaces the nn.Linear modules of a model. weight_of(name, linear): a Weight, or None for the module's own.
-    Returns the list of (parent, attribute, original), and of (names, what the weight is, Linear)."""
-    undo, done = [], []
+    Appends (parent, attribute, original) to undo as it goes, and (names, what the weight is, Linear) to done."""
     names = {module: name for name, module in model.named_modules()}
 
     def make(group, parent):
@@ -134,4 +133,3 @@ def replace(model, weight_of, skip, compute, fuse, pack):
                 mine = [attribute for attribute in mine if attribute not in group]
         for attribute in mine:
             make((attribute,), parent)
-    return undo, done
