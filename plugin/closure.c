@@ -35,6 +35,7 @@ static void copy_args(const tenon_schema *schema, const void *from, bundle *to) 
         const tenon_quant **at = (const tenon_quant **)(args + schema->quant_offset[q]);
         if (!*at) continue;
         to->packed.quant[q] = **at;
+        to->packed.quant[q].struct_size = sizeof(tenon_quant);
         *at = &to->packed.quant[q];
     }
     for (int i = 0; i < schema->n_slots; i++) {
@@ -143,9 +144,7 @@ static int32_t check_model(const tenon_plan *plan, const void *args, tenon_error
     if (status) return status;
     for (int q = 0; q < schema->n_quants; q++) {
         const tenon_quant *quant = *(const tenon_quant *const *)((const char *)args + schema->quant_offset[q]);
-        if (quant && quant->struct_size != sizeof *quant)
-            return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, schema->info.op, schema->quant_field[q], "%s: %s: struct_size=%u, expected %zu",
-                              schema->info.name, schema->info.fields[schema->quant_field[q]].name, quant->struct_size, sizeof *quant);
+        if (quant && (status = tenon_check_struct(quant, sizeof *quant, schema->info.fields[schema->quant_field[q]].name, schema->info.op, error))) return status;
     }
     for (int i = 0; i < schema->n_slots; i++) {
         const DLTensor *t = tenon_slot_tensor(&schema->slots[i], args);

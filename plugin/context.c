@@ -41,13 +41,26 @@ void tenon_copy_out(void *destination, const void *source, size_t source_bytes) 
     memcpy((char *)destination + sizeof size, (const char *)source + sizeof size, (size < source_bytes ? size : source_bytes) - sizeof size);
 }
 
-/* The host's table may be shorter than ours; what it does not have is replaced by our own. */
+int32_t tenon_check_struct(const void *object, uint32_t known, const char *what, int32_t op, tenon_error *error) {
+    enum { longest = 4096 };
+    uint32_t size;
+    memcpy(&size, object, sizeof size);
+    if (size < known || size > longest)
+        return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, op, -1, "%s: struct_size=%u, expected %u to %d", what, size, known, (int)longest);
+    for (uint32_t i = known; i < size; i++)
+        if (((const unsigned char *)object)[i])
+            return tenon_fail(error, TENON_STATUS_UNSUPPORTED, op, -1, "%s: byte %u is set, beyond the %u that version %u.%u knows", what, i, known,
+                              TENON_VERSION_MAJOR, TENON_VERSION_MINOR);
+    return TENON_OK;
+}
+
+/* What the host does not lend is replaced by our own. */
 static int32_t adopt_host(const tenon_host *given, tenon_platform *platform, tenon_error *error) {
     tenon_host *host = &platform->host;
     if (given) {
-        if (given->struct_size < offsetof(tenon_host, allocate) || given->struct_size > 4096)
-            return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, -1, -1, "host: struct_size=%u, expected %zu or more", given->struct_size, sizeof *given);
-        memcpy(host, given, given->struct_size < sizeof *host ? given->struct_size : sizeof *host);
+        int32_t status = tenon_check_struct(given, sizeof *given, "host", -1, error);
+        if (status) return status;
+        *host = *given;
         if (!host->allocate != !host->release)
             return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, -1, -1, "host: allocate and release must be given together");
     }
@@ -94,13 +107,8 @@ int32_t tenon_context_create(const tenon_context_options *given, tenon_context *
     memset(&platform, 0, sizeof platform);
     if (!out) return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, -1, -1, "context_create: out is NULL");
     if (given) {
-        if (given->struct_size < sizeof options || given->struct_size > 4096)
-            return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, -1, -1, "context options: struct_size=%u, expected %zu or more", given->struct_size,
-                              sizeof options);
-        for (size_t i = sizeof options; i < given->struct_size; i++)
-            if (((const unsigned char *)given)[i])
-                return tenon_fail(error, TENON_STATUS_UNSUPPORTED, -1, -1, "context options: byte %zu is set, beyond the %zu that version %u.%u knows", i,
-                                  sizeof options, TENON_VERSION_MAJOR, TENON_VERSION_MINOR);
+        int32_t status = tenon_check_struct(given, sizeof options, "context options", -1, error);
+        if (status) return status;
         options = *given;
     }
     if (options.backend < 0 || options.backend >= TENON_BACKEND_COUNT)

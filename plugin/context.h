@@ -44,6 +44,10 @@ tenon_backend_slot *tenon_context_pick(tenon_context *context, int32_t wanted, i
 
 void tenon_log(const tenon_context *context, int32_t level, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* The rule for every struct that a host hands in, whose first member is struct_size: not shorter than `known`, what this version knows
+ * of it; longer only if all beyond is zero, so that nothing a newer host asked for is dropped in silence. */
+int32_t tenon_check_struct(const void *object, uint32_t known, const char *what, int32_t op, tenon_error *error);
+
 /* Copies at most struct_size bytes of an out struct that the caller may have compiled shorter. First member: struct_size. */
 void tenon_copy_out(void *destination, const void *source, size_t source_bytes);
 

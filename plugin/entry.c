@@ -57,7 +57,10 @@ enum { OLDEST_VERSION = 1 << 16 };
 
 int32_t tenon_get_api(const tenon_host *host, uint32_t *inout_version, const tenon_api **out, tenon_error *error) {
     if (!inout_version || !out) return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, -1, -1, "tenon_get_api: %s is NULL", out ? "inout_version" : "out");
-    uint32_t newest_of_host = *inout_version, oldest_of_host = host && host->struct_size >= 8 ? host->min_version : 0;
+    int32_t status = host ? tenon_check_struct(host, sizeof *host, "tenon_get_api: host", -1, error) : TENON_OK;
+    /* A host of another version may have another table; which version it speaks must be answered first. */
+    if (host && host->struct_size < offsetof(tenon_host, user)) return status;
+    uint32_t newest_of_host = *inout_version, oldest_of_host = host ? host->min_version : 0;
     uint32_t common = newest_of_host < TENON_VERSION ? newest_of_host : TENON_VERSION;
     if (common < OLDEST_VERSION || common < oldest_of_host) {
         *inout_version = TENON_VERSION;
@@ -65,6 +68,7 @@ int32_t tenon_get_api(const tenon_host *host, uint32_t *inout_version, const ten
                           oldest_of_host & 0xffff, newest_of_host >> 16, newest_of_host & 0xffff, OLDEST_VERSION >> 16, OLDEST_VERSION & 0xffff,
                           TENON_VERSION_MAJOR, TENON_VERSION_MINOR);
     }
+    if (status) return status;
     *inout_version = common;
     *out = &api;
     return TENON_OK;

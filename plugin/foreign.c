@@ -53,15 +53,11 @@ const char *tenon_foreign_why_not(const tenon_foreign *f, const tenon_problem *p
 
 /* Everything that can be wrong with the struct, before anything is allocated. */
 static int32_t check_struct(const tenon_foreign_kernel *k, tenon_error *error) {
-    enum { known = sizeof(tenon_foreign_kernel), longest = 4096 };
+    int32_t status = tenon_check_struct(k, sizeof *k, "register_kernel", -1, error);
+    if (status) return status;
     const uint32_t traits = (uint32_t)(TENON_TRAIT_END - 1) * 2 - 1; /* the largest trait's bit and all below it */
 #define REQUIRE(condition, ...) \
     if (!(condition)) return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, -1, -1, "register_kernel: " __VA_ARGS__)
-    REQUIRE(k->struct_size >= known && k->struct_size <= longest, "struct_size=%u, expected %d to %d", k->struct_size, (int)known, (int)longest);
-    for (uint32_t i = known; i < k->struct_size; i++)
-        if (((const unsigned char *)k)[i])
-            return tenon_fail(error, TENON_STATUS_UNSUPPORTED, -1, -1, "register_kernel: byte %u is set, beyond the %d that version %u.%u knows", i, (int)known,
-                              TENON_VERSION_MAJOR, TENON_VERSION_MINOR);
     REQUIRE(k->op >= 0 && k->op < TENON_OP_COUNT, "op=%d, expected 0 to %d", k->op, TENON_OP_COUNT - 1);
     REQUIRE(k->name && k->name[0], "name is %s", k->name ? "empty" : "NULL");
     REQUIRE(strlen(k->name) < sizeof((tenon_query *)0)->kernel, "name has %zu characters, at most %zu", strlen(k->name), sizeof((tenon_query *)0)->kernel - 1);

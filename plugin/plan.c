@@ -12,8 +12,8 @@ static const char *op_name(int32_t op) { return tenon_schema_of(op)->info.name; 
 static int32_t read_options(const tenon_plan_options *given, tenon_plan_options *options, int32_t op, tenon_error *error) {
     memset(options, 0, sizeof *options);
     if (!given) return TENON_OK;
-    if (given->struct_size != sizeof *options)
-        return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, op, -1, "plan options: struct_size=%u, expected %zu", given->struct_size, sizeof *options);
+    int32_t status = tenon_check_struct(given, sizeof *options, "plan options", op, error);
+    if (status) return status;
     if (given->backend < 0 || given->backend >= TENON_BACKEND_COUNT)
         return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, op, -1, "plan options: backend=%d, expected 0 to %d", given->backend, TENON_BACKEND_COUNT - 1);
     *options = *given;

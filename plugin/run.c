@@ -125,7 +125,7 @@ static int32_t check_scalars(const tenon_plan *plan, const void *args, tenon_err
     for (int q = 0; q < schema->n_quants; q++) {
         const tenon_quant *given = *(const tenon_quant *const *)((const char *)args + schema->quant_offset[q]);
         enum { first = offsetof(tenon_quant, format), bytes = offsetof(tenon_quant, scale) - offsetof(tenon_quant, format) };
-        if (!given != !sig->has_quant[q] || (given && (given->struct_size < sizeof *given || given->flags != sig->quant[q].flags ||
+        if (!given != !sig->has_quant[q] || (given && (given->flags != sig->quant[q].flags ||
                                                        memcmp((const char *)given + first, (const char *)&sig->quant[q] + first, bytes))))
             return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, schema->info.op, schema->quant_field[q], "%s: %s differs from the plan's", schema->info.name,
                               schema->info.fields[schema->quant_field[q]].name);
@@ -212,10 +212,12 @@ static int32_t normalize(const tenon_plan *plan, const void *args, normalized *n
     for (int q = 0; q < schema->n_quants; q++) {
         const tenon_quant **at = (const tenon_quant **)(n->packed.args.bytes + schema->quant_offset[q]);
         if (!*at) continue;
-        if ((*at)->struct_size < sizeof(tenon_quant))
-            return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, schema->info.op, schema->quant_field[q], "%s: %s: struct_size=%u, expected %zu", schema->info.name,
-                              schema->info.fields[schema->quant_field[q]].name, (*at)->struct_size, sizeof(tenon_quant));
+        const char *name = schema->info.fields[schema->quant_field[q]].name;
+        if ((status = tenon_check_struct(*at, sizeof(tenon_quant), name, schema->info.op, error))) return status;
+        if ((status = tenon_check_extensions((*at)->ext, schema->info.op, error))) return status;
         n->packed.quant[q] = **at;
+        n->packed.quant[q].struct_size = sizeof(tenon_quant);
+        n->packed.quant[q].ext = NULL;
         *at = &n->packed.quant[q];
     }
     for (int i = 0; i < schema->n_slots; i++) {
@@ -238,6 +240,10 @@ static bool is_normal(const tenon_plan *plan, const void *args) {
     const tenon_signature *sig = &plan->signature;
     const tenon_args_head *head = args;
     if (head->struct_size != sig->schema->info.args_size_bytes || head->ext) return false;
+    for (int q = 0; q < sig->schema->n_quants; q++) {
+        const tenon_quant *quant = *(const tenon_quant *const *)((const char *)args + sig->schema->quant_offset[q]);
+        if (quant && (quant->struct_size != sizeof *quant || quant->ext)) return false;
+    }
     for (uint32_t i = 0; i < sig->n_slots; i++) {
         const DLTensor *t = tenon_slot_tensor(sig->slot[i].rule, args);
         if (t && t->ndim && (!t->strides || !t->shape)) return false;

@@ -7,7 +7,7 @@
 #include "plan.h"
 #include "tensor.h"
 
-enum { MAX_EXTENSIONS = 64, MAX_STRUCT_BYTES = 4096 };
+enum { MAX_EXTENSIONS = 64 };
 
 static const tenon_op_check checks[] = {
 #define CHECK(op, OP, number, doc) [number] = tenon_check_##op,
@@ -34,21 +34,10 @@ int32_t tenon_check_extensions(const tenon_ext *ext, int32_t op, tenon_error *er
     return TENON_OK;
 }
 
-/* A longer struct comes from a newer header: what this library does not know must be zero there, so that nothing asked for is dropped. */
-static int32_t check_struct_size(const void *object, uint32_t size, uint32_t needed, uint32_t known, const char *what, int32_t op, tenon_error *error) {
-    if (size < needed || size > MAX_STRUCT_BYTES)
-        return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, op, -1, "%s: struct_size=%u, expected %u to %d", what, size, needed, MAX_STRUCT_BYTES);
-    for (uint32_t i = known; i < size; i++)
-        if (((const unsigned char *)object)[i])
-            return tenon_fail(error, TENON_STATUS_UNSUPPORTED, op, -1, "%s: byte %u is set, beyond the %u that version %u.%u knows", what, i, known,
-                              TENON_VERSION_MAJOR, TENON_VERSION_MINOR);
-    return TENON_OK;
-}
-
 int32_t tenon_check_head(const tenon_schema *schema, const void *args, tenon_error *error) {
     const tenon_args_head *head = args;
     const tenon_op_info *info = &schema->info;
-    int32_t status = check_struct_size(args, head->struct_size, info->args_size_bytes, info->args_size_bytes, info->name, info->op, error);
+    int32_t status = tenon_check_struct(args, info->args_size_bytes, info->name, info->op, error);
     if (status) return status;
     if (head->flags & ~schema->known_flags)
         return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, info->op, -1, "%s: flags=0x%x has unknown bits 0x%x", info->name, head->flags,
@@ -191,7 +180,7 @@ static int32_t check_quants(const tenon_schema *schema, const void *args, tenon_
         char name[80];
         if (!given) continue;
         snprintf(name, sizeof name, "%s: %s", schema->info.name, schema->info.fields[field].name);
-        int32_t status = check_struct_size(given, given->struct_size, sizeof(tenon_quant), sizeof(tenon_quant), name, schema->info.op, error);
+        int32_t status = tenon_check_struct(given, sizeof(tenon_quant), name, schema->info.op, error);
         if (!status) status = tenon_check_extensions(given->ext, schema->info.op, error);
         if (!status) status = check_scalars(quant, name, given, schema->info.op, field, error);
         if (status) return status;
