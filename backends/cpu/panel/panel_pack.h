@@ -99,11 +99,18 @@ V_UNROLL(8)
 
 V_INLINE void panel_pack_units(tenon_panel_kind kind, const uint8_t *const *rows, int64_t n_units,
                                uint8_t *units) {
+    /* 32 rows are more streams than the hardware prefetcher follows. Fetching ahead gains a fifth to a half for
+     * blocks, nothing for plain rows, whose every unit is a new line of each. */
+    enum { LINE = 64, AHEAD = 768 };
     const int row_bytes = tenon_panel_row_bytes(kind), unit_bytes = tenon_panel_unit_bytes(kind);
-    for (int64_t u = 0; u < n_units; u++)
-V_UNROLL(4)
+    int64_t   fetched = 0;
+    for (int64_t u = 0; u < n_units; u++) {
+        for (; !tenon_panel_is_plain(kind) && fetched < (u + 1) * row_bytes; fetched += LINE)
+            for (int c = 0; c < TENON_PANEL_COLS; c++) v_prefetch(rows[c] + fetched + AHEAD);
+        V_UNROLL(4)
         for (int col = 0; col < TENON_PANEL_COLS; col += V_LANES)
             panel_pack_unit(kind, rows + col, u * row_bytes, units + u * unit_bytes, col);
+    }
 }
 
 #endif

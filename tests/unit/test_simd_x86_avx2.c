@@ -1,0 +1,5 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "simd/simd_x86_avx2.h"
+
+#define SIMD_NEEDS TENON_CPU_LEVEL_AVX2
+#include "simd_checks.h"
