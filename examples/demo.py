@@ -80,13 +80,13 @@ def main():
     model, rows, failures, notes = model_file(), [], [], []
 
     print(f"== {model.name} in a C host: {options.prompt}\n", flush=True)
-    dense, dense_text, dense_logits = run_c_host(model, options.prompt, options.tokens, "--exact")
+    dense, dense_text, dense_logits = run_c_host(model, options.prompt, options.tokens)
     print(dense_text + "\n", flush=True)
     rows.append(("C host", dense["prompt_tokens_per_second"], dense["generation_tokens_per_second"], "activations as they are"))
     kernels = {k["use"]: k["kernel"] for k in dense["kernels"]}
 
-    forms = (("8-bit activations", INT8_NMSE, []), ("8 experts, step by step", EXPERT_NMSE, ["--exact", "--moe=steps"]),
-             ("8 experts, in one call", EXPERT_NMSE, ["--exact", "--moe=fused"]))
+    forms = (("8-bit activations", INT8_NMSE, ["--int8"]), ("8 experts, step by step", EXPERT_NMSE, ["--moe=steps"]),
+             ("8 experts, in one call", EXPERT_NMSE, ["--moe=fused"]))
     for name, allowed, flags in forms:
         report, text, logits = run_c_host(model, options.prompt, options.tokens, *flags)
         error = nmse(logits, dense_logits)

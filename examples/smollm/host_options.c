@@ -19,7 +19,7 @@ typedef struct option_row {
 typedef struct raw_words {
     const char *kv, *moe;
     int32_t seed;
-    bool exact;
+    bool int8;
 } raw_words;
 
 enum { OPTION_COUNT = 19 };
@@ -45,8 +45,8 @@ static void list_options(option_row rows[OPTION_COUNT], host_options *o, raw_wor
          "every MLP as 8 equal experts behind a random router, top 2"},
         {"--pack-experts", NULL, OPTION_SWITCH, &o->session.pack_experts, 0, 0,
          "with --moe: pack all 8 copies instead of sharing the file's blocks"},
-        {"--exact", NULL, OPTION_SWITCH, &words->exact, 0, 0,
-         "activations keep f32 inside matmuls (TENON_COMPUTE_EXACT)"},
+        {"--int8", NULL, OPTION_SWITCH, &words->int8, 0, 0,
+         "8-bit activations inside matmuls (TENON_COMPUTE_DEFAULT): faster, near ties may tip"},
         {"--kv", "f16|bf16|f32", OPTION_TEXT, &words->kv, 0, 0, "type of the KV cache (f16)"},
         {"--page", "N", OPTION_INTEGER, &o->session.page_size, 1, 1 << 16,
          "tokens in a page of the cache (16)"},
@@ -96,7 +96,7 @@ static bool look_up_words(host_options *options, const raw_words *words, host_er
     } kv_types[] = {
         {"f16", {kDLFloat, 16, 1}}, {"bf16", {kDLBfloat, 16, 1}}, {"f32", {kDLFloat, 32, 1}}};
     options->session.seed = (uint64_t)words->seed;
-    options->session.compute = words->exact ? TENON_COMPUTE_EXACT : TENON_COMPUTE_DEFAULT;
+    options->session.compute = words->int8 ? TENON_COMPUTE_DEFAULT : TENON_COMPUTE_EXACT;
     options->kv_name = NULL;
     for (size_t i = 0; i < sizeof kv_types / sizeof kv_types[0]; i++) {
         if (strcmp(words->kv, kv_types[i].name)) continue;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The streaming detokenizer's UTF-8: whole characters only, and one U+FFFD for each broken sequence,
- * as Python's bytes.decode("utf-8", "replace") does. */
+/* The streaming detokenizer's UTF-8: whole characters only, and one U+FFFD for each broken
+ * sequence, as Python's bytes.decode("utf-8", "replace") does. */
 #include "test_host.h"
 #include "utf8_text.h"
 
