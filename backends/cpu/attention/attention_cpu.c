@@ -36,9 +36,37 @@ static bool is_float(const DLTensor *t) {
     return n == TENON_NUMBER_F32 || n == TENON_NUMBER_F16 || n == TENON_NUMBER_BF16;
 }
 
+/* What the caches hold, whatever their layout. */
+typedef struct cache_shape {
+    bool native;
+    int64_t pages, page_size, heads_kv, d_qk, d_v;
+} cache_shape;
+
+static tenon_native_cache native_of(const cache_shape *c, int64_t d) {
+    return (tenon_native_cache){.pages = c->pages, .page_size = c->page_size, .heads_kv = c->heads_kv, .d = d};
+}
+
+static cache_shape shape_of(const tenon_attention_args *a) {
+    cache_shape c = {.native = a->flags & TENON_ATTENTION_NATIVE_CACHE, .d_qk = a->q->shape[2], .d_v = a->out->shape[2]};
+    c.page_size = c.native ? a->page_size : a->k->shape[1];
+    c.heads_kv = c.native ? a->n_kv_heads : a->k->shape[2];
+    const tenon_native_cache page = native_of(&c, most(c.d_qk, c.d_v));
+    c.pages = !c.native ? a->k->shape[0] : tenon_native_page_bytes(&page) ? a->k->shape[0] / tenon_native_page_bytes(&page) : 0;
+    return c;
+}
+
+static const char *native_why_not(const tenon_attention_args *a, tenon_reason *reason) {
+    if (!is_float(a->q)) return tenon_decline(reason, "takes no fp8 queries");
+    if (a->k_scale || a->v_scale || a->kv_element != TENON_ELEMENT_AS_TENSOR) return tenon_decline(reason, "the native cache holds bf16, without scales");
+    if (!tenon_native_cache_fits(a->page_size, a->q->shape[2]) || !tenon_native_cache_fits(a->page_size, a->out->shape[2]) || most(a->q->shape[2], a->out->shape[2]) > 1024)
+        return tenon_decline(reason, "page_size=%d, head dims %lld and %lld: the native cache needs multiples of %d, dims up to 1024", a->page_size,
+                             (long long)a->q->shape[2], (long long)a->out->shape[2], TENON_NATIVE_GROUP);
+    return NULL;
+}
+
 const char *tenon_attention_cpu_why_not(const tenon_problem *problem, tenon_reason *reason) {
     const tenon_attention_args *a = problem->args;
-    if (a->flags & TENON_ATTENTION_NATIVE_CACHE) return tenon_decline(reason, "reads strided caches only");
+    if (a->flags & TENON_ATTENTION_NATIVE_CACHE) return native_why_not(a, reason);
     if (!is_float(a->q)) return tenon_decline(reason, "takes no fp8 queries");
     if (!is_float(a->k) || !is_float(a->v) || a->k_scale || a->v_scale) return tenon_decline(reason, "takes caches of bf16, f16 and f32 without scales");
     if (a->k->ndim != 4 || a->v->ndim != 4) return tenon_decline(reason, "takes caches of rank 4; these are %d and %d", a->k->ndim, a->v->ndim);
@@ -58,6 +86,9 @@ typedef struct layout {
     uint64_t counts_at, slots_at, scratch_at, total;
 } layout;
 
+/* A row of f32, or a native group. */
+static int64_t zero_words(int64_t d_qk, int64_t d_v) { return most(d_qk, d_v) * TENON_NATIVE_GROUP / 2; }
+
 static uint64_t aligned(int64_t n_words) { return (uint64_t)round_up(n_words * 4, 64); }
 
 static uint64_t state_bytes(int64_t rows, int64_t out_stride, const tenon_attention_engine *engine) {
@@ -66,22 +97,23 @@ static uint64_t state_bytes(int64_t rows, int64_t out_stride, const tenon_attent
 
 static layout layout_of(const tenon_kernel_plan *plan, const tenon_attention_engine *engine) {
     const tenon_attention_args *a = plan->problem.args;
-    const int64_t batch = a->seq_lens->shape[0], heads_kv = a->k->shape[2], d_qk = a->k->shape[3], page_size = a->k->shape[1];
+    const cache_shape c = shape_of(a);
+    const int64_t batch = a->seq_lens->shape[0];
     const int64_t threads = tenon_cpu_threads(plan);
-    layout l = {.group = a->q->shape[1] / heads_kv};
+    layout l = {.group = a->q->shape[1] / c.heads_kv};
     l.max_q = a->max_q_len ? a->max_q_len : a->q->shape[0];
-    l.max_kv = a->max_kv_len ? a->max_kv_len : (a->block_table ? a->block_table->shape[1] : a->page_indices->shape[0]) * page_size;
+    l.max_kv = a->max_kv_len ? a->max_kv_len : (a->block_table ? a->block_table->shape[1] : a->page_indices->shape[0]) * c.page_size;
     l.block_max = most(1, least(BLOCK_ROWS_MAX / l.group, l.max_q));
     l.rows_max = l.block_max * l.group;
-    l.out_stride = round_up(a->v->shape[3], engine->lanes);
-    l.q_stride = engine->pairs ? d_qk / 2 : round_up(d_qk, engine->lanes);
+    l.out_stride = round_up(c.d_v, engine->lanes);
+    l.q_stride = engine->pairs ? c.d_qk / 2 : round_up(c.d_qk, engine->lanes);
     l.slot_rows = least(most(1, SPLIT_ROWS / l.group), l.max_q) * l.group;
-    l.n_counts = threads > 1 ? least(2 * threads - 1, batch * heads_kv) : 0;
+    l.n_counts = threads > 1 ? least(2 * threads - 1, batch * c.heads_kv) : 0;
     l.n_slots = l.n_counts * least(CHUNKS_MAX, divide_up(l.max_kv, CHUNK_MIN));
     l.slot_bytes = state_bytes(l.slot_rows, l.out_stride, engine);
-    l.scratch_bytes = aligned(l.rows_max * l.q_stride) + aligned(d_qk * TENON_ATTENTION_TILE) + aligned(l.out_stride * TENON_ATTENTION_TILE) +
+    l.scratch_bytes = aligned(l.rows_max * l.q_stride) + aligned(c.d_qk * TENON_ATTENTION_TILE) + aligned(l.out_stride * TENON_ATTENTION_TILE) +
                       aligned(l.rows_max * TENON_ATTENTION_TILE) + aligned(l.rows_max * TENON_ATTENTION_TILE / 2) +
-                      aligned(most(d_qk, a->v->shape[3])) + 2 * state_bytes(l.rows_max, l.out_stride, engine);
+                      aligned(zero_words(c.d_qk, c.d_v)) + 2 * state_bytes(l.rows_max, l.out_stride, engine);
     l.counts_at = (uint64_t)round_up(batch * (int64_t)sizeof(tenon_attention_sequence), 64);
     l.slots_at = l.counts_at + aligned(l.n_counts);
     l.scratch_at = l.slots_at + (uint64_t)l.n_slots * l.slot_bytes;
@@ -89,10 +121,17 @@ static layout layout_of(const tenon_kernel_plan *plan, const tenon_attention_eng
     return l;
 }
 
+static int32_t check_native(const tenon_attention_args *a, tenon_error *error) {
+    const cache_shape c = shape_of(a);
+    const tenon_native_cache k = native_of(&c, c.d_qk), v = native_of(&c, c.d_v);
+    if (!c.native) return TENON_OK;
+    const int32_t status = tenon_native_cache_check(&k, a->k, "attention: k", TENON_OP_ATTENTION, 1, error);
+    return status ? status : tenon_native_cache_check(&v, a->v, "attention: v", TENON_OP_ATTENTION, 2, error);
+}
+
 int32_t tenon_attention_cpu_plan(tenon_kernel_plan *plan, const tenon_attention_engine *engine, tenon_error *error) {
-    (void)error;
     plan->workspace_bytes = layout_of(plan, engine).total;
-    return TENON_OK;
+    return check_native(plan->problem.args, error);
 }
 
 static void *carve(uint8_t **at, uint64_t bytes) {
@@ -117,10 +156,10 @@ static tenon_attention_scratch scratch_of(const tenon_attention_job *job, int32_
     s.v = carve(&at, aligned((int64_t)job->out_stride * TENON_ATTENTION_TILE));
     s.logits = carve(&at, aligned((int64_t)job->rows_max * TENON_ATTENTION_TILE));
     s.weights = carve(&at, aligned((int64_t)job->rows_max * TENON_ATTENTION_TILE / 2));
-    s.zeros = carve(&at, aligned(most(job->d_qk, job->d_v)));
+    s.zeros = carve(&at, aligned(zero_words(job->d_qk, job->d_v)));
     s.total = carve_state(job, &at, job->rows_max);
     s.chunk = carve_state(job, &at, job->rows_max);
-    memset(s.zeros, 0, aligned(most(job->d_qk, job->d_v)));
+    memset(s.zeros, 0, aligned(zero_words(job->d_qk, job->d_v)));
     return s;
 }
 
@@ -210,7 +249,7 @@ static void clear_rows(const tenon_attention_job *job, int64_t first, int64_t en
 
 /* Lengths and page lists hold anything: a sequence that fails its check keeps no queries, and its rows are empty. */
 static void read_sequences(const tenon_attention_job *job, tenon_attention_sequence *sequences) {
-    const tenon_paged_batch batch = tenon_attention_batch(job->args, job->args->k->shape[0], job->page_size);
+    const tenon_paged_batch batch = tenon_attention_batch(job->args, job->k_native.pages, job->page_size);
     const bool ok = tenon_paged_batch_ok(&batch);
     for (int64_t b = 0; b < job->n_sequences; b++) {
         tenon_attention_sequence *s = &sequences[b];
@@ -269,31 +308,36 @@ static void set_strides(const DLTensor *t, int64_t *strides) {
     for (int i = 0; i < 3; i++) strides[i] = t->strides[i] * element_bytes(t);
 }
 
-int32_t tenon_attention_cpu_run(const tenon_kernel_plan *plan, const tenon_attention_args *args, const tenon_attention_engine *engine) {
+int32_t tenon_attention_cpu_run(const tenon_kernel_plan *plan, const tenon_attention_args *args, const tenon_attention_engine *engine, tenon_error *error) {
+    const int32_t status = check_native(args, error);
+    if (status) return status;
     const layout l = layout_of(plan, engine);
+    const cache_shape c = shape_of(args);
     uint8_t *workspace = args->workspace;
     tenon_attention_sequence *sequences = (tenon_attention_sequence *)workspace;
-    const float scale = args->softmax_scale != 0 ? args->softmax_scale : 1.0f / sqrtf((float)args->k->shape[3]);
+    const float scale = args->softmax_scale != 0 ? args->softmax_scale : 1.0f / sqrtf((float)c.d_qk);
     const float log2_e = 1.44269504088896341f;
     tenon_attention_job job = {
         .args = args,
         .engine = engine,
         .sequences = sequences,
         .n_sequences = args->seq_lens->shape[0],
-        .heads_kv = (int32_t)args->k->shape[2],
+        .heads_kv = (int32_t)c.heads_kv,
         .group = (int32_t)l.group,
-        .d_qk = (int32_t)args->k->shape[3],
-        .d_v = (int32_t)args->v->shape[3],
+        .d_qk = (int32_t)c.d_qk,
+        .d_v = (int32_t)c.d_v,
         .q_stride = (int32_t)l.q_stride,
         .out_stride = (int32_t)l.out_stride,
         .rows_max = (int32_t)l.rows_max,
-        .page_size = (int32_t)args->k->shape[1],
+        .page_size = (int32_t)c.page_size,
         .left = args->window_left,
         .right = args->tree_mask ? -1 : args->flags & TENON_ATTENTION_CAUSAL ? 0 : args->window_right, /* a tree mask hides later tokens itself */
         .k_data = tenon_data(args->k),
         .v_data = tenon_data(args->v),
-        .k_row_bytes = (int32_t)(args->k->shape[3] * element_bytes(args->k)),
-        .v_row_bytes = (int32_t)(args->v->shape[3] * element_bytes(args->v)),
+        .native = c.native,
+        .k_native = native_of(&c, c.d_qk),
+        .v_native = native_of(&c, c.d_v),
+        .k_row_bytes = (int32_t)(c.d_qk * element_bytes(args->k)),
         .q_type = tenon_number_of(args->q->dtype),
         .kv_type = tenon_number_of(args->k->dtype),
         .out_type = tenon_number_of(args->out->dtype),
@@ -306,8 +350,10 @@ int32_t tenon_attention_cpu_run(const tenon_kernel_plan *plan, const tenon_atten
         .scratch_bytes = l.scratch_bytes,
         .slot_rows = (int32_t)l.slot_rows,
     };
-    set_strides(args->k, job.k_stride);
-    set_strides(args->v, job.v_stride);
+    if (!c.native) {
+        set_strides(args->k, job.k_stride);
+        set_strides(args->v, job.v_stride);
+    }
     read_sequences(&job, sequences);
     tenon_cpu_run(plan, cut(&job, &l, tenon_cpu_threads(plan), sequences), run_task, &job);
     return TENON_OK;

@@ -9,6 +9,7 @@
 #define TENON_ATTENTION_CPU_H
 
 #include "cpu_backend.h"
+#include "native_cache.h"
 #include "number.h"
 
 enum { TENON_ATTENTION_TILE = 64 };
@@ -42,7 +43,7 @@ typedef struct tenon_attention_scratch {
     int32_t *v;       /* [TILE, out_stride] f32, or [TILE / 2, out_stride] pairs of bf16 along the positions */
     float *logits;    /* [rows, TILE]; the f32 engines turn them into weights in place */
     int32_t *weights; /* [rows, TILE / 2] pairs of bf16 */
-    uint8_t *zeros;   /* stands in for cache rows that nobody sees */
+    uint8_t *zeros;   /* stands in for cache rows or groups that nobody sees */
     tenon_attention_state total, chunk;
 } tenon_attention_scratch;
 
@@ -60,8 +61,10 @@ typedef struct tenon_attention_job {
     int32_t page_size;
     int32_t left, right;     /* window; -1: all */
     const uint8_t *k_data, *v_data;
+    bool native;             /* else strided: */
+    tenon_native_cache k_native, v_native;
     int64_t k_stride[3], v_stride[3]; /* page, slot, head: bytes */
-    int32_t k_row_bytes, v_row_bytes;
+    int32_t k_row_bytes;
     tenon_number q_type, kv_type, out_type;
     float logit_scale;       /* to base 2; with softcap: softmax_scale / softcap */
     float softcap;           /* in base 2; 0: off */
@@ -105,6 +108,7 @@ static inline void tenon_attention_visible(const tenon_attention_job *job, const
 /* The rows' bodies, for an engine. */
 const char *tenon_attention_cpu_why_not(const tenon_problem *problem, tenon_reason *reason);
 int32_t tenon_attention_cpu_plan(tenon_kernel_plan *plan, const tenon_attention_engine *engine, tenon_error *error);
-int32_t tenon_attention_cpu_run(const tenon_kernel_plan *plan, const tenon_attention_args *args, const tenon_attention_engine *engine);
+int32_t tenon_attention_cpu_run(const tenon_kernel_plan *plan, const tenon_attention_args *args, const tenon_attention_engine *engine,
+                                tenon_error *error);
 
 #endif /* TENON_ATTENTION_CPU_H */

@@ -6,6 +6,7 @@
 
 #include "attention_cpu.h"
 #include "attention_tile.inl"
+#include "attention_native.inl"
 
 /* 2^x for x <= 0: 2^n (1 + r p(r)), |r| <= 1/2, relative error 1.6e-7; exactly 1 at 0; 0 below -125; NaN stays. */
 V_INLINE vf32 exp2_below_one(vf32 x) {
@@ -142,7 +143,7 @@ static void soften_row(const tenon_attention_job *job, const tenon_attention_blo
 #endif
 }
 
-/* Pointers to the rows of a tile. */
+/* Pointers to the rows of a tile, or to its groups in the native layout. */
 typedef struct tile_rows {
     const uint8_t *k[TILE], *v[TILE];
     int32_t first, end; /* positions that somebody sees */
@@ -151,7 +152,10 @@ typedef struct tile_rows {
 static void find_tile(const tenon_attention_job *job, const tenon_attention_block *block, int32_t tile, int32_t end, const uint8_t *zeros, tile_rows *rows) {
     rows->first = block->kv_first > tile ? block->kv_first : tile;
     rows->end = end < tile + TILE ? end : tile + TILE;
-    find_rows(job, block, tile, rows->first, rows->end, zeros, rows->k, rows->v);
+    if (job->native)
+        find_groups(job, block, tile, rows->first, rows->end, zeros, rows->k, rows->v);
+    else
+        find_rows(job, block, tile, rows->first, rows->end, zeros, rows->k, rows->v);
 }
 
 static void accumulate(const tenon_attention_job *job, const tenon_attention_block *block, int32_t first, int32_t end,
@@ -175,10 +179,16 @@ static void accumulate(const tenon_attention_job *job, const tenon_attention_blo
         }
         const int32_t n_vectors = (now->end - tile + V_LANES - 1) / V_LANES;
         const int32_t n_positions = (now->end - tile + 1) & ~1;
-        pack_k(now->k, next->k, n_vectors, job->k_row_bytes, scratch->k, job->kv_type);
+        if (job->native)
+            unpack_k_groups(now->k, next->k, (now->end - tile + TENON_NATIVE_GROUP - 1) / TENON_NATIVE_GROUP, job->d_qk, scratch->k);
+        else
+            pack_k(now->k, next->k, n_vectors, job->k_row_bytes, scratch->k, job->kv_type);
         multiply(scratch->q, job->q_stride, scratch->k, TILE, scratch->logits, TILE, n_rows, k_depth, n_vectors, true);
         for (int32_t r = 0; r < n_rows; r++) soften_row(job, block, tile, r, scratch, state);
-        pack_v(now->v, next->v, n_positions, job->d_v, scratch->v, job->out_stride, job->kv_type);
+        if (job->native)
+            unpack_v_groups(now->v, next->v, now->first - tile, now->end - tile, job->d_v, scratch->v, job->out_stride);
+        else
+            pack_v(now->v, next->v, n_positions, job->d_v, scratch->v, job->out_stride, job->kv_type);
 #if PACKED_PAIRS
         multiply(scratch->weights, TILE / 2, scratch->v, job->out_stride, state->out, job->out_stride, n_rows, n_positions / 2,
                  job->out_stride / V_LANES, false);

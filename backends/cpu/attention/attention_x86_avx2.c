@@ -7,8 +7,7 @@
 static int32_t plan(tenon_kernel_plan *plan, tenon_error *error) { return tenon_attention_cpu_plan(plan, &attention_engine, error); }
 
 static int32_t run(const tenon_kernel_plan *plan, const void *args, tenon_error *error) {
-    (void)error;
-    return tenon_attention_cpu_run(plan, args, &attention_engine);
+    return tenon_attention_cpu_run(plan, args, &attention_engine, error);
 }
 
 extern const tenon_kernel tenon_attention_x86_avx2;

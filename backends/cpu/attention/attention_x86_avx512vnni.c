@@ -6,7 +6,8 @@
 
 static const char *why_not(const tenon_problem *problem, tenon_reason *reason) {
     const tenon_attention_args *a = problem->args;
-    if (tenon_number_of(a->q->dtype) != TENON_NUMBER_BF16 || tenon_number_of(a->k->dtype) != TENON_NUMBER_BF16)
+    const bool native = a->flags & TENON_ATTENTION_NATIVE_CACHE;
+    if (tenon_number_of(a->q->dtype) != TENON_NUMBER_BF16 || (!native && tenon_number_of(a->k->dtype) != TENON_NUMBER_BF16))
         return tenon_decline(reason, "takes queries and caches in bf16 only");
     return tenon_attention_cpu_why_not(problem, reason);
 }
@@ -14,8 +15,7 @@ static const char *why_not(const tenon_problem *problem, tenon_reason *reason) {
 static int32_t plan(tenon_kernel_plan *plan, tenon_error *error) { return tenon_attention_cpu_plan(plan, &attention_engine, error); }
 
 static int32_t run(const tenon_kernel_plan *plan, const void *args, tenon_error *error) {
-    (void)error;
-    return tenon_attention_cpu_run(plan, args, &attention_engine);
+    return tenon_attention_cpu_run(plan, args, &attention_engine, error);
 }
 
 extern const tenon_kernel tenon_attention_x86_avx512vnni;
