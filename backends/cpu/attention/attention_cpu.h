@@ -64,7 +64,7 @@ typedef struct tenon_attention_job {
     bool native;             /* else strided: */
     tenon_native_cache k_native, v_native;
     int64_t k_stride[3], v_stride[3]; /* page, slot, head: bytes */
-    int32_t k_row_bytes;
+    int32_t k_row_bytes, v_row_bytes; /* contiguous: a head's row, or a native group */
     tenon_number q_type, kv_type, out_type;
     float logit_scale;       /* to base 2; with softcap: softmax_scale / softcap */
     float softcap;           /* in base 2; 0: off */

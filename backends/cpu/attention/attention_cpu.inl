@@ -158,6 +158,20 @@ static void find_tile(const tenon_attention_job *job, const tenon_attention_bloc
         find_rows(job, block, tile, rows->first, rows->end, zeros, rows->k, rows->v);
 }
 
+static void pack_k_tile(const tenon_attention_job *job, const tile_rows *rows, const tile_rows *next, int32_t tile, int32_t n_vectors, int32_t *k) {
+    if (job->native)
+        unpack_k_groups(rows->k, (rows->end - tile + GROUP - 1) / GROUP, job->d_qk, k);
+    else
+        pack_k(rows->k, next->k, n_vectors, job->k_row_bytes, k, job->kv_type);
+}
+
+static void pack_v_tile(const tenon_attention_job *job, const tile_rows *rows, const tile_rows *next, int32_t tile, int32_t n_positions, int32_t *v) {
+    if (job->native)
+        unpack_v_groups(rows->v, rows->first - tile, rows->end - tile, job->d_v, v, job->out_stride);
+    else
+        pack_v(rows->v, next->v, n_positions, job->d_v, v, job->out_stride, job->kv_type);
+}
+
 static void accumulate(const tenon_attention_job *job, const tenon_attention_block *block, int32_t first, int32_t end,
                        tenon_attention_scratch *scratch, tenon_attention_state *state) {
     const int32_t k_depth = PACKED_PAIRS ? job->d_qk / 2 : job->d_qk, n_rows = block->n_rows;
@@ -171,30 +185,27 @@ static void accumulate(const tenon_attention_job *job, const tenon_attention_blo
     if (first >= end) return;
     find_tile(job, block, first, end, scratch->zeros, &rows[0]);
     for (int32_t tile = first; tile < end; tile += TILE) {
-        const tile_rows *now = &rows[tile / TILE % 2 ^ first / TILE % 2], *next = now;
+        tile_rows *now = &rows[(tile - first) / TILE % 2], *next = &rows[((tile - first) / TILE + 1) % 2];
+        look_ahead next_k = {.rows = next->k}, next_v = {.rows = next->v};
         if (tile + TILE < end) {
-            tile_rows *after = &rows[tile / TILE % 2 ^ first / TILE % 2 ^ 1];
-            find_tile(job, block, tile + TILE, end, scratch->zeros, after);
-            next = after;
+            find_tile(job, block, tile + TILE, end, scratch->zeros, next);
+            next_k.n_rows = next_v.n_rows = job->native ? TILE / GROUP : 0; /* else packing, which takes longer, looks ahead */
+            next_k.row_bytes = job->k_row_bytes, next_v.row_bytes = job->v_row_bytes;
+        } else {
+            next = now;
         }
         const int32_t n_vectors = (now->end - tile + V_LANES - 1) / V_LANES;
         const int32_t n_positions = (now->end - tile + 1) & ~1;
-        if (job->native)
-            unpack_k_groups(now->k, next->k, (now->end - tile + TENON_NATIVE_GROUP - 1) / TENON_NATIVE_GROUP, job->d_qk, scratch->k);
-        else
-            pack_k(now->k, next->k, n_vectors, job->k_row_bytes, scratch->k, job->kv_type);
-        multiply(scratch->q, job->q_stride, scratch->k, TILE, scratch->logits, TILE, n_rows, k_depth, n_vectors, true);
+        pack_k_tile(job, now, next, tile, n_vectors, scratch->k);
+        multiply(scratch->q, job->q_stride, scratch->k, TILE, scratch->logits, TILE, n_rows, k_depth, n_vectors, true, &next_k);
         for (int32_t r = 0; r < n_rows; r++) soften_row(job, block, tile, r, scratch, state);
-        if (job->native)
-            unpack_v_groups(now->v, next->v, now->first - tile, now->end - tile, job->d_v, scratch->v, job->out_stride);
-        else
-            pack_v(now->v, next->v, n_positions, job->d_v, scratch->v, job->out_stride, job->kv_type);
+        pack_v_tile(job, now, next, tile, n_positions, scratch->v);
 #if PACKED_PAIRS
         multiply(scratch->weights, TILE / 2, scratch->v, job->out_stride, state->out, job->out_stride, n_rows, n_positions / 2,
-                 job->out_stride / V_LANES, false);
+                 job->out_stride / V_LANES, false, &next_v);
 #else
         multiply((const int32_t *)scratch->logits, TILE, scratch->v, job->out_stride, state->out, job->out_stride, n_rows, n_positions,
-                 job->out_stride / V_LANES, false);
+                 job->out_stride / V_LANES, false, &next_v);
 #endif
     }
 }

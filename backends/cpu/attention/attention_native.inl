@@ -18,11 +18,10 @@ static void find_groups(const tenon_attention_job *job, const tenon_attention_bl
 }
 
 /* Logits of stale positions are hidden later; only their lines must not be missed. */
-static void unpack_k_groups(const uint8_t *const *groups, const uint8_t *const *next, int32_t n_groups, int32_t d_qk, int32_t *k) {
+static void unpack_k_groups(const uint8_t *const *groups, int32_t n_groups, int32_t d_qk, int32_t *k) {
     for (int32_t g = 0; g < n_groups; g++)
         for (int32_t i = 0; i < d_qk / 2; i++) {
             const uint8_t *line = groups[g] + i * 64;
-            v_prefetch(next[g] + i * 64);
             for (int32_t v = 0; v < GROUP_VECTORS; v++) {
                 const vi32 pairs = vi32_load(line + v * V_LANES * 4);
                 int32_t *to = k + g * GROUP + v * V_LANES;
@@ -37,13 +36,11 @@ static void unpack_k_groups(const uint8_t *const *groups, const uint8_t *const *
 }
 
 /* Values outside [first, end) of the tile become zeros, since even a weight of 0 would keep a stale NaN. */
-static void unpack_v_groups(const uint8_t *const *groups, const uint8_t *const *next, int32_t first, int32_t end, int32_t d_v, int32_t *v, int32_t stride) {
+static void unpack_v_groups(const uint8_t *const *groups, int32_t first, int32_t end, int32_t d_v, int32_t *v, int32_t stride) {
     for (int32_t t = 0; t < end; t += 2) {
         const int32_t *pairs = (const int32_t *)groups[t / GROUP] + t % GROUP / 2 * d_v;
-        const uint8_t *ahead = next[t / GROUP] + t % GROUP / 2 * d_v * 4;
         const uint32_t even = t >= first ? 0xffffu : 0, odd = t + 1 >= first && t + 1 < end ? 0xffff0000u : 0;
         const vi32 keep_even = vi32_set1((int32_t)even), keep_odd = vi32_set1((int32_t)odd);
-        for (int32_t i = 0; i < d_v * 4; i += 64) v_prefetch(ahead + i);
         for (int32_t i = 0; i < d_v; i += V_LANES) {
             const vi32 pair = vi32_load(pairs + i);
 #if PACKED_PAIRS

@@ -24,15 +24,32 @@ V_INLINE vf32 multiply_add(vf32 c, const int32_t *a, vi32 b) {
 #endif
 }
 
+/* Lines of the next tile, asked for while this one is multiplied: pages are beyond what the hardware foresees, and few lines at a time
+ * keep the queue of misses short. */
+typedef struct look_ahead {
+    const uint8_t *const *rows;
+    int32_t n_rows, row_bytes, row, byte;
+} look_ahead;
+
+V_INLINE void fetch_ahead(look_ahead *ahead) {
+    for (int i = 0; i < 4; i++) {
+        if (ahead->row >= ahead->n_rows) return;
+        v_prefetch(ahead->rows[ahead->row] + ahead->byte);
+        ahead->byte += 64;
+        if (ahead->byte >= ahead->row_bytes) ahead->byte = 0, ahead->row++;
+    }
+}
+
 /* ROWS and COLUMNS are constants where this is inlined, so that c stays in registers. */
 V_INLINE void multiply_block(const int32_t *a, int64_t a_stride, const int32_t *b, int64_t b_stride, float *c, int64_t c_stride, int32_t k,
-                             bool fresh, const int rows, const int columns) {
+                             bool fresh, look_ahead *ahead, const int rows, const int columns) {
     vf32 sum[BLOCK_ROWS][BLOCK_COLUMNS];
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int j = 0; j < columns; j++)
             sum[r][j] = fresh ? vf32_zero() : vf32_load(c + r * c_stride + j * V_LANES);
     for (int32_t i = 0; i < k; i++) {
         vi32 column[BLOCK_COLUMNS];
+        fetch_ahead(ahead);
         UNROLL for (int j = 0; j < columns; j++) column[j] = vi32_load(b + i * b_stride + j * V_LANES);
         UNROLL for (int r = 0; r < rows; r++)
             UNROLL for (int j = 0; j < columns; j++) sum[r][j] = multiply_add(sum[r][j], a + r * a_stride + i, column[j]);
@@ -42,11 +59,11 @@ V_INLINE void multiply_block(const int32_t *a, int64_t a_stride, const int32_t *
 }
 
 #define MULTIPLY_ROWS(ROWS) \
-    case ROWS: multiply_block(a, a_stride, b, b_stride, c, c_stride, k, fresh, ROWS, columns); break;
+    case ROWS: multiply_block(a, a_stride, b, b_stride, c, c_stride, k, fresh, ahead, ROWS, columns); break;
 
 /* Any number of rows, a constant number of columns. */
 V_INLINE void multiply_columns(const int32_t *a, int64_t a_stride, const int32_t *b, int64_t b_stride, float *c, int64_t c_stride, int32_t n_rows,
-                               int32_t k, bool fresh, const int columns) {
+                               int32_t k, bool fresh, look_ahead *ahead, const int columns) {
     for (int32_t r = 0; r < n_rows; r += BLOCK_ROWS, a += BLOCK_ROWS * a_stride, c += BLOCK_ROWS * c_stride)
         switch (n_rows - r) {
             MULTIPLY_ROWS(1)
@@ -54,23 +71,23 @@ V_INLINE void multiply_columns(const int32_t *a, int64_t a_stride, const int32_t
             MULTIPLY_ROWS(3)
             MULTIPLY_ROWS(4)
             MULTIPLY_ROWS(5)
-        default: multiply_block(a, a_stride, b, b_stride, c, c_stride, k, fresh, BLOCK_ROWS, columns); break;
+        default: multiply_block(a, a_stride, b, b_stride, c, c_stride, k, fresh, ahead, BLOCK_ROWS, columns); break;
         }
 }
 
 /* c[n_rows, n_vectors * V_LANES] (+)= a b; a slab of b stays in the first-level cache while all rows pass over it. */
 static void multiply(const int32_t *a, int64_t a_stride, const int32_t *b, int64_t b_stride, float *c, int64_t c_stride, int32_t n_rows,
-                     int32_t k, int32_t n_vectors, bool fresh) {
+                     int32_t k, int32_t n_vectors, bool fresh, look_ahead *ahead) {
     int32_t v = 0;
     for (; v + BLOCK_COLUMNS <= n_vectors; v += BLOCK_COLUMNS)
-        multiply_columns(a, a_stride, b + v * V_LANES, b_stride, c + v * V_LANES, c_stride, n_rows, k, fresh, BLOCK_COLUMNS);
+        multiply_columns(a, a_stride, b + v * V_LANES, b_stride, c + v * V_LANES, c_stride, n_rows, k, fresh, ahead, BLOCK_COLUMNS);
 #if V_LANES == 16
     if (v + 2 <= n_vectors) {
-        multiply_columns(a, a_stride, b + v * V_LANES, b_stride, c + v * V_LANES, c_stride, n_rows, k, fresh, 2);
+        multiply_columns(a, a_stride, b + v * V_LANES, b_stride, c + v * V_LANES, c_stride, n_rows, k, fresh, ahead, 2);
         v += 2;
     }
 #endif
-    if (v < n_vectors) multiply_columns(a, a_stride, b + v * V_LANES, b_stride, c + v * V_LANES, c_stride, n_rows, k, fresh, 1);
+    if (v < n_vectors) multiply_columns(a, a_stride, b + v * V_LANES, b_stride, c + v * V_LANES, c_stride, n_rows, k, fresh, ahead, 1);
 }
 
 /* ---- packing: cache rows, one pointer for each position, to the layouts above ---- */
