@@ -219,3 +219,30 @@ def test_append_then_attend():
     assert (c - exact).abs().max() <= 2.0**-4 * exact.abs().max()
     p = torch.softmax(torch.einsum("hd,jd->hj", q[0].double(), c) * torch.tensor(0.1).double(), -1)
     assert torch.allclose(out[0].double(), p @ c[:, :512], atol=2e-2, rtol=1e-2)
+
+
+@pytest.mark.parametrize("form", ["FP8_DS", (BF16, None), (torch.float8_e4m3fn, 0.7)])
+def test_faults(form):
+    """A sequence that lies gives empty rows and a fault with this operation's number; the others keep their bits."""
+    sequences = [(1, 37), (3, 21), (2, 30)]
+    fields, _, _, rows = attention_problem(form, 4, 16, BF16, F32, "table", 5, sequences, 512, 64, False)
+    good = {name: fields[name].clone() for name in ("seq_lens", "block_table", "cu_seqlens_q")}
+    for name in tenon.kernels_for("mla_attention", ("CAUSAL",), **fields):
+        for which in good:
+            fields[which].copy_(good[which])
+        plan = tenon.Plan("mla_attention", ("CAUSAL",), name, **fields)
+        assert plan.run(**fields).code == 0
+        want, want_lse = fields["out"].clone(), fields["lse"].clone()
+        for which, index, value, code, emptied in (("seq_lens", 1, -4, 3, range(1, 4)), ("seq_lens", 1, 49, 3, range(1, 4)), ("seq_lens", 1, 2, 3, range(1, 4)),
+                                                   ("block_table", (1, 0), 10**6, 1, range(1, 4)), ("block_table", (1, 1), -1, 1, range(1, 4)),
+                                                   ("cu_seqlens_q", 1, -1, 3, range(0, 6)), ("cu_seqlens_q", 3, 7, 3, range(0, 6)),
+                                                   ("seq_lens", 1, 0, 0, range(1, 4)), ("cu_seqlens_q", 3, 4, 0, range(4, 6))):
+            for each in good:
+                fields[each].copy_(good[each])
+            fields[which][index] = value
+            fields["out"].fill_(7), fields["lse"].fill_(7)
+            fault = plan.run(**fields)
+            assert (fault.code, fault.op if code else 1) == (code, 1), (name, which, value)
+            kept = [row for row in range(6) if row not in emptied]
+            assert torch.equal(fields["out"][kept], want[kept]) and torch.equal(fields["lse"][kept], want_lse[kept]), (name, which, value)
+            assert (fields["out"][list(emptied)] == 0).all() and (fields["lse"][list(emptied)] == -math.inf).all(), (name, which, value)
