@@ -9,7 +9,7 @@
 static const char usage[] =
     "tenonbench [option ..] [problem ..]\n"
     "  --lib=FILE         libtenon.so to load; twice: A/B, samples alternating (mode P)\n"
-    "  --mode=L|C|B|P|S   list, correctness against the reference (default), bitwise repeat, performance, support table\n"
+    "  --mode=L|C|B|P|S|O list, correctness against the reference (default), bitwise repeat, performance, support table, call cost\n"
     "  --batch=FILE       problems, one a line; # starts a comment, and a label at the end of a line. A TENON_TRACE file is one.\n"
     "  --backend=NAME     auto, cpu, cuda, rocm          --impl=PATTERN   the kernel that must run, * matches any characters\n"
     "  --threads=N        0: one for each CPU            --seed=N         of the random inputs\n"
@@ -46,6 +46,10 @@ static void one_problem(const bench_options *options, const bench_library *libra
     static bench_result results[2];
     memset(results, 0, sizeof results);
     int n = 1;
+    if (options->mode == 'O') {
+        tally->count[bench_run_overhead(options, &libraries[0], text) ? BENCH_MEASURED : BENCH_INVALID]++, tally->total++;
+        return;
+    }
     if (options->mode == 'P') {
         bench_run_performance(options, libraries, text, results);
         n = options->n_libraries;
@@ -99,7 +103,7 @@ int main(int argc, char **argv) {
             if (options.n_libraries == 2) return bad("more than two", a);
             options.library_paths[options.n_libraries++] = value;
         } else if (take(a, "--mode", &value)) {
-            if (!strchr("LCBPS", value[0]) || value[0] == 0 || value[1]) return bad("unknown mode", value);
+            if (!strchr("LCBPSO", value[0]) || value[0] == 0 || value[1]) return bad("unknown mode", value);
             options.mode = value[0];
         } else if (take(a, "--backend", &value)) {
             if ((options.backend = parse_backend(value)) < 0) return bad("unknown backend", value);

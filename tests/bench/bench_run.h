@@ -22,7 +22,7 @@
 typedef enum bench_status { BENCH_STATUS_LIST(BENCH_E_STATUS) BENCH_STATUS_COUNT } bench_status;
 
 typedef struct bench_options {
-    char mode; /* L list, C correctness, B bitwise repeat, P performance, S support */
+    char mode; /* L list, C correctness, B bitwise repeat, P performance, S support, O call cost */
     int32_t backend, n_threads;
     const char *kernel; /* --impl */
     uint64_t seed;
@@ -48,6 +48,8 @@ typedef struct bench_result {
 /* Each fills one result. */
 void bench_run_correctness(const bench_options *options, const bench_library *library, const char *text, bench_result *out);
 void bench_run_performance(const bench_options *options, const bench_library *libraries, const char *text, bench_result *out /* one for each library */);
+/* Prints one line; false: the problem cannot be planned. */
+bool bench_run_overhead(const bench_options *options, const bench_library *library, const char *text);
 int bench_run_support(const bench_options *options, const bench_library *library);
 
 /* Replaces raw weights by blobs of this library. false: detail says why. */
