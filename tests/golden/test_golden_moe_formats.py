@@ -112,7 +112,8 @@ def test_float8_activations(group):
     w = (rng.standard_normal((EXPERTS, 256, K)) * 50).astype(ml_dtypes.float8_e4m3fn)
     w_scale = rng.random((EXPERTS, 2, K // 128)).astype(np.float32)
     w_values = w.astype(np.float64) * np.repeat(np.repeat(w_scale, 128, 1), 128, 2)
-    fields = dict(x=codes, x_quant=x_quant, w=w, w_quant={"format": "FP8", "group_rows": 128, "group_cols": 128, "scale": w_scale}, expert_offsets=lay["expert_offsets"], compute=COMPUTE_EXACT)
+    w_quant = {"format": "FP8", "group_rows": 128, "group_cols": 128, "scale": w_scale}
+    fields = dict(x=codes, x_quant=x_quant, w=w, w_quant=w_quant, expert_offsets=lay["expert_offsets"], compute=COMPUTE_EXACT)
     for kernel in kernels("moe_matmul", out=np.empty((rows, 256), np.float32), **fields):
         out = np.zeros((rows, 256), np.float32)
         HOST.run("moe_matmul", kernel, out=out, **fields)

@@ -241,7 +241,8 @@ static void test_quantized(const char *kernel, bool fp8, int32_t group, int64_t 
                 const int exponent = c >> 3 & 15;
                 const double value = !fp8 ? (double)(int8_t)c : (c & 128 ? -1 : 1) * (exponent ? ldexp(1 + (c & 7) / 8.0, exponent - 7) : ldexp((c & 7) / 8.0, -6));
                 const double step = !fp8 ? 1 : ldexp(1, (exponent ? exponent : 1) - 10);
-                CHECK(fabs(value - want) <= step / 2 * (1 + 1e-6), "%s: row %lld col %lld: code 0x%02x = %g, wanted %g", kernel, (long long)r, (long long)(g * width + i), c, value, want);
+                CHECK(fabs(value - want) <= step / 2 * (1 + 1e-6), "%s: row %lld col %lld: code 0x%02x = %g, wanted %g", kernel, (long long)r,
+                      (long long)(g * width + i), c, value, want);
             }
         }
     }

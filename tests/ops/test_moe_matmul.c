@@ -75,11 +75,13 @@ static void make(const options *o) {
                                 .x = o->max_rows ? test_view(&tx, xs, code, bits, SHAPE(LOCAL, o->max_rows, k)) : test_view(&tx, xs, code, bits, SHAPE(x_rows, k)),
                                 .w = test_view(&tw, ws, code, bits, SHAPE(LOCAL, n, k)),
                                 .bias = o->bias ? test_view(&tb, bias, kDLFloat, 32, SHAPE(LOCAL, n)) : NULL,
-                                .expert_offsets = o->wide_offsets ? test_view(&toff, offsets64, kDLInt, 64, SHAPE(LOCAL + 1)) : test_view(&toff, offsets, kDLInt, 32, SHAPE(LOCAL + 1)),
+                                .expert_offsets = o->wide_offsets ? test_view(&toff, offsets64, kDLInt, 64, SHAPE(LOCAL + 1))
+                                                                  : test_view(&toff, offsets, kDLInt, 32, SHAPE(LOCAL + 1)),
                                 .expert_counts = o->counts || o->max_rows ? test_view(&tc, counts, kDLInt, 32, SHAPE(LOCAL)) : NULL,
                                 .row_pairs = o->gather || o->weights ? test_view(&tp, row_pairs, kDLInt, 32, SHAPE(n_rows)) : NULL,
                                 .row_weights = o->weights ? test_view(&trw, row_weights, kDLFloat, 32, SHAPE(TOKENS * K_SLOTS)) : NULL,
-                                .out = o->max_rows ? test_view(&tout, out, kDLFloat, 32, SHAPE(LOCAL, o->max_rows, o->n_out)) : test_view(&tout, out, kDLFloat, 32, SHAPE(n_rows, o->n_out)),
+                                .out = o->max_rows ? test_view(&tout, out, kDLFloat, 32, SHAPE(LOCAL, o->max_rows, o->n_out))
+                                                   : test_view(&tout, out, kDLFloat, 32, SHAPE(n_rows, o->n_out)),
                                 .activation = o->activation,
                                 .gate_layout = o->gate_layout,
                                 .alpha = o->alpha,
@@ -118,7 +120,8 @@ static void check_all(const options *o, const char *kernel, const char *what) {
             written[r] = true;
             for (int64_t j = 0; j < o->n_out; j++) {
                 double size = 0, want = none ? 0 : formula(o, e, r, j, &size), got = (double)out[r * o->n_out + j];
-                CHECK(fabs(got - want) <= 1e-6 * size, "%s: %s: expert %lld row %lld col %lld: %.9g, expected %.9g", kernel, what, (long long)e, (long long)r, (long long)j, got, want);
+                CHECK(fabs(got - want) <= 1e-6 * size, "%s: %s: expert %lld row %lld col %lld: %.9g, expected %.9g", kernel, what, (long long)e, (long long)r,
+                      (long long)j, got, want);
             }
         }
     }
@@ -253,7 +256,8 @@ int main(void) {
                                                    .gate_layout = layout, .limit = variant & 4 && (activation == 1 || activation == 4) ? 0.75f : 0,
                                                    .alpha = variant & 4 ? 1.1f : 0, .bias = variant & 4, .bf16 = variant & 1}, "activation");
         for (int variant = 0; variant < 64; variant++)
-            test_options(kernel, (options){.k = variant & 1 ? 33 : 64, .n_out = variant & 1 ? 17 : 32, .activation = variant & 32 ? TENON_ACTIVATION_SWIGLU_OAI : TENON_ACTIVATION_NONE,
+            test_options(kernel, (options){.k = variant & 1 ? 33 : 64, .n_out = variant & 1 ? 17 : 32,
+                                           .activation = variant & 32 ? TENON_ACTIVATION_SWIGLU_OAI : TENON_ACTIVATION_NONE,
                                            .gate_layout = TENON_GATE_LAYOUT_INTERLEAVED, .gather = variant & 2, .weights = variant & 4, .counts = variant & 8,
                                            .transposed = variant & 16, .wide_offsets = variant & 1, .bf16 = variant & 2}, "rows");
         for (int variant = 0; variant < 2; variant++)

@@ -64,14 +64,14 @@ static const char *why_not(const tenon_problem *problem, tenon_reason *reason) {
     return a->pair_rows->shape[1] > MAX_SLOTS ? tenon_decline(reason, "k=%lld, at most %d", (long long)a->pair_rows->shape[1], MAX_SLOTS) : NULL;
 }
 
-#define ROW(level, feature_bits)                                                                    \
-    static int32_t run_##level(const tenon_kernel_plan *plan, const void *args, tenon_error *error) {\
+#define ROW(symbol, level, feature_bits)                                                            \
+    static int32_t run_##level(const tenon_kernel_plan *plan, const void *args, tenon_error *error) { \
         (void)error;                                                                                \
         return run(plan, args, tenon_combine_rows_##level);                                         \
     }                                                                                               \
-    extern const tenon_kernel tenon_moe_combine_##level;                                            \
-    const tenon_kernel tenon_moe_combine_##level = {                                                \
-        .name = "moe_combine_" #level,                                                              \
+    extern const tenon_kernel tenon_##symbol;                                                       \
+    const tenon_kernel tenon_##symbol = {                                                           \
+        .name = #symbol,                                                                            \
         .op = TENON_OP_MOE_COMBINE,                                                                 \
         .traits = TENON_TRAIT_DETERMINISTIC | TENON_TRAIT_BATCH_INVARIANT,                          \
         .needs = feature_bits,                                                                      \
@@ -80,7 +80,7 @@ static const char *why_not(const tenon_problem *problem, tenon_reason *reason) {
         .run = run_##level,                                                                         \
     };
 #if defined(__x86_64__)
-ROW(x86_avx512, TENON_CPU_LEVEL_AVX512)
-ROW(x86_avx2, TENON_CPU_LEVEL_AVX2)
+ROW(cpu_moe_combine_x86_avx512, x86_avx512, TENON_CPU_LEVEL_AVX512)
+ROW(cpu_moe_combine_x86_avx2, x86_avx2, TENON_CPU_LEVEL_AVX2)
 #endif
-ROW(scalar, 0)
+ROW(cpu_moe_combine_scalar, scalar, 0)

@@ -155,9 +155,9 @@ static int32_t plan_workspace(tenon_kernel_plan *plan, tenon_error *error) {
     return TENON_OK;
 }
 
-extern const tenon_kernel tenon_moe_dispatch_cpu;
-const tenon_kernel tenon_moe_dispatch_cpu = {
-    .name = "moe_dispatch_cpu",
+extern const tenon_kernel tenon_cpu_moe_dispatch_sort;
+const tenon_kernel tenon_cpu_moe_dispatch_sort = {
+    .name = "cpu_moe_dispatch_sort",
     .op = TENON_OP_MOE_DISPATCH,
     .traits = TENON_TRAIT_DETERMINISTIC,
     .checked_on = "hardware",

@@ -99,16 +99,23 @@ V_INLINE void route_scores(int32_t scoring, const float *logit, int64_t experts,
         for (int64_t i = 0; i < experts; i += V_LANES) vf32_store(score + i, vf32_load(logit + i));
 }
 
-static float route_group_score(int32_t kind, int64_t size, const float *choice) {
-    float first = -INFINITY, second = -INFINITY;
-    for (int64_t i = 0; i < size; i++) {
-        if (choice[i] > first)
-            second = first, first = choice[i];
-        else if (choice[i] > second)
-            second = choice[i];
+/* The two largest of a group, lane by lane first. Where the largest stands in one lane only, the second is that lane's second or another
+ * lane's first. */
+V_INLINE float route_group_score(int32_t kind, int64_t size, const float *choice) {
+    const vf32 lowest = vf32_set1(-INFINITY);
+    vf32 first = lowest, second = lowest;
+    for (int64_t i = 0; i < size; i += V_LANES) {
+        vf32 v = vf32_load(choice + i); /* the arrays have room behind them */
+        if (size - i < V_LANES) v = vf32_select_lt(vf32_load(route_lanes), vf32_set1((float)(size - i)), v, lowest);
+        second = vf32_max(second, vf32_min(first, v));
+        first = vf32_max(first, v);
     }
-    if (kind == TENON_GROUP_SCORE_MAX) return first;
-    return first == -INFINITY || second == -INFINITY ? -INFINITY : first + second;
+    const float top = vf32_reduce_max(first);
+    if (kind == TENON_GROUP_SCORE_MAX) return top;
+    const vf32 largest = vf32_set1(top);
+    const float lanes = vf32_reduce_add(vf32_select_lt(first, largest, vf32_zero(), vf32_set1(1)));
+    const float next = lanes > 1 ? top : vf32_reduce_max(vf32_select_lt(first, largest, first, second));
+    return top == -INFINITY || next == -INFINITY ? -INFINITY : top + next;
 }
 
 V_INLINE void route_groups(const tenon_moe_route_args *a, int64_t experts, route_scratch *s, const float *by) {

@@ -24,14 +24,14 @@ static int32_t run(const tenon_kernel_plan *plan, const void *args, tenon_moe_ro
     return TENON_OK;
 }
 
-#define ROW(level, feature_bits)                                                                    \
+#define ROW(symbol, level, feature_bits)                                                            \
     static int32_t run_##level(const tenon_kernel_plan *plan, const void *args, tenon_error *error) { \
         (void)error;                                                                                \
         return run(plan, args, tenon_moe_route_tokens_##level);                                     \
     }                                                                                               \
-    extern const tenon_kernel tenon_moe_route_##level;                                              \
-    const tenon_kernel tenon_moe_route_##level = {                                                  \
-        .name = "moe_route_" #level,                                                                \
+    extern const tenon_kernel tenon_##symbol;                                                       \
+    const tenon_kernel tenon_##symbol = {                                                           \
+        .name = #symbol,                                                                            \
         .op = TENON_OP_MOE_ROUTE,                                                                   \
         .traits = TENON_TRAIT_DETERMINISTIC | TENON_TRAIT_BATCH_INVARIANT,                          \
         .needs = feature_bits,                                                                      \
@@ -39,7 +39,7 @@ static int32_t run(const tenon_kernel_plan *plan, const void *args, tenon_moe_ro
         .run = run_##level,                                                                         \
     };
 #if defined(__x86_64__)
-ROW(x86_avx512, TENON_CPU_LEVEL_AVX512)
-ROW(x86_avx2, TENON_CPU_LEVEL_AVX2)
+ROW(cpu_moe_route_x86_avx512, x86_avx512, TENON_CPU_LEVEL_AVX512)
+ROW(cpu_moe_route_x86_avx2, x86_avx2, TENON_CPU_LEVEL_AVX2)
 #endif
-ROW(scalar, 0)
+ROW(cpu_moe_route_scalar, scalar, 0)
