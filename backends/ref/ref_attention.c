@@ -79,13 +79,33 @@ static double q_scale_of(const DLTensor *scale, int64_t b, int64_t head_kv) {
     return tenon_ref_load1(scale, scale->shape[0] == 1 ? 0 : head_kv);
 }
 
-static void attend_sequence(const tenon_attention_args *a, int64_t b, const tenon_paged_sequence *s, double *acc) {
-    const int64_t heads_q = a->q->shape[1], heads_kv = a->k->shape[2];
+/* The two caches, and what they have in common. */
+typedef struct caches {
+    tenon_ref_cache k, v;
+    int64_t pages, page_size, heads_kv;
+} caches;
+
+static caches caches_of(const tenon_attention_args *a) {
+    if (!(a->flags & TENON_ATTENTION_NATIVE_CACHE))
+        return (caches){tenon_ref_cache_of(a->k, a->k_scale, a->kv_element), tenon_ref_cache_of(a->v, a->v_scale, a->kv_element), a->k->shape[0],
+                        a->k->shape[1], a->k->shape[2]};
+    const int64_t d_qk = a->q->shape[2], d_v = a->out->shape[2];
+    tenon_native_cache page = {1, a->page_size, a->n_kv_heads, d_qk > d_v ? d_qk : d_v};
+    int64_t page_bytes = tenon_native_page_bytes(&page), pages = page_bytes ? a->k->shape[0] / page_bytes : 0;
+    return (caches){{a->k, NULL, TENON_NUMBER_BF16, 1, TENON_REF_NATIVE_K, {pages, a->page_size, a->n_kv_heads, d_qk}},
+                    {a->v, NULL, TENON_NUMBER_BF16, 1, TENON_REF_NATIVE_V, {pages, a->page_size, a->n_kv_heads, d_v}},
+                    pages,
+                    a->page_size,
+                    a->n_kv_heads};
+}
+
+static void attend_sequence(const tenon_attention_args *a, const caches *c, int64_t b, const tenon_paged_sequence *s, double *acc) {
+    const int64_t heads_q = a->q->shape[1], heads_kv = c->heads_kv;
     row r = {.a = a,
              .sequence = s,
-             .k = tenon_ref_cache_of(a->k, a->k_scale, a->kv_element),
-             .v = tenon_ref_cache_of(a->v, a->v_scale, a->kv_element),
-             .page_size = a->k->shape[1],
+             .k = c->k,
+             .v = c->v,
+             .page_size = c->page_size,
              .d_qk = a->q->shape[2],
              .d_v = a->out->shape[2],
              .first_new = s->kv_len - s->n_rows};
@@ -105,7 +125,8 @@ static void attend_sequence(const tenon_attention_args *a, int64_t b, const teno
 static int32_t run(const tenon_kernel_plan *plan, const void *args, tenon_error *error) {
     const tenon_attention_args *a = args;
     (void)plan, (void)error;
-    tenon_paged_batch batch = tenon_attention_batch(a, a->k->shape[0], a->k->shape[1]);
+    caches c = caches_of(a);
+    tenon_paged_batch batch = tenon_attention_batch(a, c.pages, c.page_size);
     if (!tenon_paged_batch_ok(&batch)) {
         empty_rows(a, 0, batch.n_rows);
         return TENON_OK;
@@ -113,7 +134,7 @@ static int32_t run(const tenon_kernel_plan *plan, const void *args, tenon_error 
     for (int64_t b = 0; b < batch.n_sequences; b++) {
         tenon_paged_sequence s;
         if (tenon_paged_sequence_at(&batch, b, &s))
-            attend_sequence(a, b, &s, a->workspace);
+            attend_sequence(a, &c, b, &s, a->workspace);
         else
             empty_rows(a, s.first_row, s.first_row + s.n_rows);
     }
@@ -131,7 +152,11 @@ static int32_t plan(tenon_kernel_plan *plan, tenon_error *error) {
 
 static const char *why_not(const tenon_problem *problem, tenon_reason *reason) {
     const tenon_attention_args *a = problem->args;
-    if (a->flags & TENON_ATTENTION_NATIVE_CACHE) return tenon_decline(reason, "the reference does not know this backend's native cache");
+    if (!(a->flags & TENON_ATTENTION_NATIVE_CACHE)) return NULL;
+    if (a->k_scale || a->v_scale || a->kv_element != TENON_ELEMENT_AS_TENSOR) return tenon_decline(reason, "the native cache holds bf16, without scales");
+    if (!tenon_native_cache_fits(a->page_size, a->q->shape[2]) || !tenon_native_cache_fits(a->page_size, a->out->shape[2]))
+        return tenon_decline(reason, "page_size=%d, head dims %lld and %lld: the native cache needs multiples of %d", a->page_size, (long long)a->q->shape[2],
+                             (long long)a->out->shape[2], TENON_NATIVE_GROUP);
     return NULL;
 }
 

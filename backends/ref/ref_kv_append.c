@@ -47,7 +47,7 @@ static int32_t run(const tenon_kernel_plan *plan, const void *args, tenon_error 
 
 static const char *why_not(const tenon_problem *problem, tenon_reason *reason) {
     const tenon_kv_append_args *a = problem->args;
-    if (a->flags & TENON_KV_APPEND_NATIVE_CACHE) return tenon_decline(reason, "the reference does not know this backend's native cache");
+    if (a->flags & TENON_KV_APPEND_NATIVE_CACHE) return tenon_decline(reason, "writes strided caches only");
     return NULL;
 }
 

@@ -5,6 +5,7 @@
 
 #include <math.h>
 
+#include "native_cache.h"
 #include "ref_tensor.h"
 
 typedef struct tenon_ref_cache {
@@ -12,6 +13,8 @@ typedef struct tenon_ref_cache {
     const DLTensor *scale; /* or NULL: 1 */
     tenon_number number;
     int64_t inner; /* rank 5: extent of the last dim, in which the head dim is split */
+    enum { TENON_REF_STRIDED, TENON_REF_NATIVE_K, TENON_REF_NATIVE_V } layout;
+    tenon_native_cache native;
 } tenon_ref_cache;
 
 /* What the elements of a tensor are: its dtype, unless that is u8 and `element` says more. */
@@ -28,10 +31,12 @@ static inline tenon_number tenon_ref_element_number(DLDataType type, int32_t ele
 }
 
 static inline tenon_ref_cache tenon_ref_cache_of(const DLTensor *cache, const DLTensor *scale, int32_t kv_element) {
-    return (tenon_ref_cache){cache, scale, tenon_ref_element_number(cache->dtype, kv_element), cache->ndim == 5 ? cache->shape[4] : 1};
+    return (tenon_ref_cache){cache, scale, tenon_ref_element_number(cache->dtype, kv_element), cache->ndim == 5 ? cache->shape[4] : 1, TENON_REF_STRIDED, {0}};
 }
 
 static inline int64_t tenon_ref_cache_at(const tenon_ref_cache *c, int64_t page, int64_t slot, int64_t head, int64_t d) {
+    if (c->layout == TENON_REF_NATIVE_K) return tenon_native_k_at(&c->native, page, head, slot, d);
+    if (c->layout == TENON_REF_NATIVE_V) return tenon_native_v_at(&c->native, page, head, slot, d);
     const int64_t *stride = c->tensor->strides;
     int64_t row = page * stride[0] + slot * stride[1] + head * stride[2];
     return c->tensor->ndim == 5 ? row + d / c->inner * stride[3] + d % c->inner * stride[4] : row + d * stride[3];

@@ -180,3 +180,40 @@ def test_random_mixtures(seed):
     if pick([0, 0, 1]):
         fields["alibi_slopes"] = expect["alibi"] = torch.rand(problem.q.shape[1], generator=g)
     check(problem, pick([(), ("CAUSAL",), ("CAUSAL",), ("CAUSAL", "LSE_BASE2")]), expect=expect, **fields)
+
+
+@pytest.mark.parametrize("d_qk, d_v, page_size", [(64, 64, 16), (128, 128, 64), (192, 128, 32), (48, 80, 16)])
+@pytest.mark.parametrize("lists", ["table", "csr"])
+def test_native_cache(d_qk, d_v, page_size, lists):
+    """The backend's own layout: what kv_append puts there is seen by every row that takes it, and kv_gather brings it back."""
+    problem = Problem(MIXED, d_qk=d_qk, d_v=d_v, page_size=page_size, lists=lists, seed=16)
+    pages, heads = problem.k.shape[0], problem.k.shape[2]
+    slots = torch.nonzero(problem.used.reshape(-1)).squeeze(1)
+    key, value = (t.reshape(-1, heads, t.shape[-1])[slots].contiguous() for t in (problem.k, problem.v))
+    shape = dict(page_size=page_size, n_pages=pages)
+    nothing = torch.empty(0, dtype=torch.uint8)
+    size = tenon.Plan("kv_append", ("NATIVE_CACHE",), key=key, value=value, k=nothing, v=nothing, slot_mapping=slots, **shape).output_bytes
+    assert size >= 2 * pages * page_size * heads * max(d_qk, d_v)
+    caches = []
+    for _ in "kv":
+        memory = torch.full((size + 64,), 0xff, dtype=torch.uint8)  # NaN
+        start = -memory.data_ptr() % 64
+        caches.append(memory[start:start + size])
+    assert tenon.call("kv_append", ("NATIVE_CACHE",), key=key, value=value, k=caches[0], v=caches[1], slot_mapping=slots, **shape).code == 0
+    out, lse, amplitude = problem.expected(causal=True)
+    given = problem.fields(k=caches[0], v=caches[1], page_size=page_size, n_kv_heads=heads)
+    flags = ("CAUSAL", "NATIVE_CACHE")
+    names = tenon.kernels_for("attention", flags, **given)
+    assert "ref_attention" in names
+    for name in names:
+        problem.out.fill_(7)
+        assert tenon.call("attention", flags, name, **given).code == 0
+        slack = 1e-7 if name == "ref_attention" else 2.0**-6
+        assert ((problem.out.double() - out).abs() <= ROUNDING[F32] * out.abs() + slack * amplitude).all(), name
+    for b, (_, n) in enumerate(MIXED):
+        if n == 0 or lists == "csr":
+            continue
+        back_key, back_value = torch.empty(n, heads, d_qk), torch.empty(n, heads, d_v)
+        tenon.call("kv_gather", ("NATIVE_CACHE",), k=caches[0], v=caches[1], key=back_key, value=back_value,
+                   cu_rows=torch.tensor([0, n], dtype=torch.int32), block_table=torch.tensor([problem.pages_of[b]], dtype=torch.int32), **shape)
+        assert torch.equal(back_key, problem.rows_of(b, problem.k).float()) and torch.equal(back_value, problem.rows_of(b, problem.v).float())
