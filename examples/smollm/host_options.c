@@ -47,7 +47,8 @@ static void list_options(option_row rows[OPTION_COUNT], host_options *o, raw_wor
          "with --moe: pack all 8 copies instead of sharing the file's blocks"},
         {"--int8", NULL, OPTION_SWITCH, &words->int8, 0, 0,
          "8-bit activations inside matmuls (TENON_COMPUTE_DEFAULT): faster, near ties may tip"},
-        {"--kv", "f16|bf16|f32", OPTION_TEXT, &words->kv, 0, 0, "type of the KV cache (f16)"},
+        {"--kv", "TYPE", OPTION_TEXT, &words->kv, 0, 0,
+         "KV cache of f16, bf16 or f32, or in the library's native layout (f16)"},
         {"--page", "N", OPTION_INTEGER, &o->session.page_size, 1, 1 << 16,
          "tokens in a page of the cache (16)"},
         {"--chunk", "N", OPTION_INTEGER, &o->session.chunk, 1, 1 << 14,
@@ -93,17 +94,20 @@ static bool look_up_words(host_options *options, const raw_words *words, host_er
     static const struct {
         const char *name;
         DLDataType type;
-    } kv_types[] = {
-        {"f16", {kDLFloat, 16, 1}}, {"bf16", {kDLBfloat, 16, 1}}, {"f32", {kDLFloat, 32, 1}}};
+    } kv_types[] = {{"f16", {kDLFloat, 16, 1}},
+                    {"bf16", {kDLBfloat, 16, 1}},
+                    {"f32", {kDLFloat, 32, 1}},
+                    {"native", {kDLUInt, 8, 1}}};
     options->session.seed = (uint64_t)words->seed;
     options->session.compute = words->int8 ? TENON_COMPUTE_DEFAULT : TENON_COMPUTE_EXACT;
     options->kv_name = NULL;
     for (size_t i = 0; i < sizeof kv_types / sizeof kv_types[0]; i++) {
         if (strcmp(words->kv, kv_types[i].name)) continue;
         options->session.kv_type = kv_types[i].type;
+        options->session.kv_native = strcmp(words->kv, "native") == 0;
         options->kv_name = kv_types[i].name;
     }
-    if (!options->kv_name) return host_fail(error, "--kv %s: f16, bf16 or f32", words->kv);
+    if (!options->kv_name) return host_fail(error, "--kv %s: f16, bf16, f32 or native", words->kv);
     if (!words->moe) return true;
     options->session.moe = strcmp(words->moe, "steps") == 0   ? MOE_STEPS
                            : strcmp(words->moe, "fused") == 0 ? MOE_FUSED

@@ -52,6 +52,11 @@ static void fill_append(append_call *call, const llama_session *session, int64_t
         .k = &call->keys.tensor,
         .v = &call->values.tensor,
         .slot_mapping = view_1d(&call->slots, session->slots, type_i64, count)};
+    if (session->cache.native) {
+        call->args.flags |= TENON_KV_APPEND_NATIVE_CACHE;
+        call->args.page_size = session->cache.page_size;
+        call->args.n_pages = session->cache.page_count;
+    }
 }
 
 typedef struct attend_call {
@@ -79,6 +84,26 @@ static void fill_attend(attend_call *call, const llama_session *session, int64_t
         .window_left = -1,
         .window_right = -1,
         .max_kv_len = session->options.max_length};
+    if (cache->native) {
+        call->args.flags |= TENON_ATTENTION_NATIVE_CACHE;
+        call->args.page_size = cache->page_size;
+        call->args.n_kv_heads = (int32_t)cache->heads_kv;
+    }
+}
+
+bool llama_size_native_cache(const tenon_library *library, llama_session *session,
+                             host_error *error) {
+    append_call call;
+    tenon_error reason = {.struct_size = sizeof reason};
+    tenon_query answer = {.struct_size = sizeof answer};
+    fill_append(&call, session, 0, 1);
+    if (library->api->query(library->context, TENON_OP_KV_APPEND, &call.args, NULL, &answer,
+                            &reason) != TENON_OK) {
+        return host_fail(error, "native cache: %s", reason.text);
+    }
+    if (answer.status != TENON_OK) return host_fail(error, "native cache: %s", answer.reason);
+    session->cache.half_bytes = (size_t)answer.output_bytes;
+    return true;
 }
 
 static bool plan_for(tenon_library *library, llama_session *session, session_plans *plans,

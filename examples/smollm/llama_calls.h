@@ -7,6 +7,10 @@
 
 bool llama_plan_calls(tenon_library *library, llama_session *session, host_error *error);
 
+/* Sets the size of a native cache by asking the library. */
+bool llama_size_native_cache(const tenon_library *library, llama_session *session,
+                             host_error *error);
+
 /* session->x = embeddings of ids */
 bool llama_embed(tenon_library *library, llama_session *session, const int32_t *ids, int32_t count,
                  host_error *error);

@@ -78,9 +78,12 @@ bool llama_session_create(tenon_library *library, llama_session *session, const 
         .config = model->config, .options = *options, .embedding = model->embedding};
     const llama_config *config = &session->config;
     const weight_part head = {model->head, 0};
+    paged_cache_describe(&session->cache, config->layers, config->heads_kv, config->head_dim,
+                         options->kv_type, options->kv_native, options->page_size,
+                         options->max_length);
     if (!allocate_buffers(session, error) ||
-        !paged_cache_create(&session->cache, config->layers, config->heads_kv, config->head_dim,
-                            options->kv_type, options->page_size, options->max_length, error) ||
+        (options->kv_native && !llama_size_native_cache(library, session, error)) ||
+        !paged_cache_allocate(&session->cache, error) ||
         (options->moe != MOE_OFF &&
          !moe_buffers_create(&session->moe, config, options->chunk, error))) {
         return false;

@@ -12,8 +12,9 @@ typedef struct session_options {
     int32_t max_length; /* prompt and answer together */
     int32_t chunk;      /* prompt tokens in one pass */
     int32_t page_size;  /* tokens in a page of the cache */
-    DLDataType kv_type;
-    int32_t compute; /* TENON_COMPUTE_* */
+    DLDataType kv_type; /* of a strided cache */
+    bool kv_native;     /* the cache in the library's own layout */
+    int32_t compute;    /* TENON_COMPUTE_* */
     moe_mode moe;
     bool pack_experts;
     uint64_t seed; /* of the routers */

@@ -5,25 +5,36 @@
 
 enum { CACHE_ALIGNMENT_BYTES = 64 };
 
-bool paged_cache_create(paged_cache *cache, int64_t layers, int64_t heads_kv, int64_t head_dim,
-                        DLDataType type, int32_t page_size, int32_t max_length, host_error *error) {
+void paged_cache_describe(paged_cache *cache, int64_t layers, int64_t heads_kv, int64_t head_dim,
+                          DLDataType type, bool native, int32_t page_size, int32_t max_length) {
     const int32_t pages = (int32_t)(((int64_t)max_length + page_size - 1) / page_size);
     *cache = (paged_cache){.page_size = page_size,
                            .page_count = pages,
                            .layers = layers,
                            .heads_kv = heads_kv,
                            .head_dim = head_dim,
-                           .type = type};
-    const size_t used_bytes =
-        (size_t)pages * (size_t)page_size * (size_t)(heads_kv * head_dim) * type.bits / 8;
+                           .type = type,
+                           .native = native};
+    if (native) return;
     cache->half_bytes =
-        (used_bytes + CACHE_ALIGNMENT_BYTES - 1) / CACHE_ALIGNMENT_BYTES * CACHE_ALIGNMENT_BYTES;
-    cache->memory = aligned_alloc(CACHE_ALIGNMENT_BYTES, cache->half_bytes * 2 * (size_t)layers);
+        (size_t)pages * (size_t)page_size * (size_t)(heads_kv * head_dim) * type.bits / 8;
+}
+
+/* Every half begins on a cache line. */
+static size_t half_stride_bytes(const paged_cache *cache) {
+    return (cache->half_bytes + CACHE_ALIGNMENT_BYTES - 1) / CACHE_ALIGNMENT_BYTES *
+           CACHE_ALIGNMENT_BYTES;
+}
+
+bool paged_cache_allocate(paged_cache *cache, host_error *error) {
+    const int32_t pages = cache->page_count;
+    cache->memory =
+        aligned_alloc(CACHE_ALIGNMENT_BYTES, half_stride_bytes(cache) * 2 * (size_t)cache->layers);
     cache->free_pages = malloc((size_t)pages * sizeof *cache->free_pages);
     cache->block_table = calloc((size_t)pages, sizeof *cache->block_table);
     if (!cache->memory || !cache->free_pages || !cache->block_table) {
         paged_cache_free(cache);
-        return host_fail(error, "out of memory for a KV cache of %d positions", max_length);
+        return host_fail(error, "out of memory for a KV cache of %d pages", pages);
     }
     /* Any order will do. Odd pages before even ones, so that neighbours in the sequence are never
      * neighbours in memory, as in a server that has been running for a while. */
@@ -67,8 +78,18 @@ void paged_cache_clear(paged_cache *cache) {
 
 void paged_cache_views(const paged_cache *cache, int64_t layer, tensor_view *keys,
                        tensor_view *values) {
+    const unsigned char *first = cache->memory;
+    const unsigned char *second = first;
+    if (first) {
+        first += (size_t)layer * 2 * half_stride_bytes(cache);
+        second = first + half_stride_bytes(cache);
+    }
+    if (cache->native) {
+        view_1d(keys, first, type_u8, (int64_t)cache->half_bytes);
+        view_1d(values, second, type_u8, (int64_t)cache->half_bytes);
+        return;
+    }
     const int64_t shape[] = {cache->page_count, cache->page_size, cache->heads_kv, cache->head_dim};
-    const unsigned char *layer_memory = cache->memory + (size_t)layer * 2 * cache->half_bytes;
-    view_set(keys, layer_memory, cache->type, 4, shape);
-    view_set(values, layer_memory + cache->half_bytes, cache->type, 4, shape);
+    view_set(keys, first, cache->type, 4, shape);
+    view_set(values, second, cache->type, 4, shape);
 }

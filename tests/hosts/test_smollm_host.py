@@ -90,12 +90,12 @@ def test_8_bit_activations_stay_close(dense, tmp_path):
     assert np.sum((logits[0] - reference) ** 2) / np.sum(reference**2) < 1e-2
 
 
-@pytest.mark.parametrize("kv", ["f16", "bf16"])
+@pytest.mark.parametrize("kv", ["f16", "bf16", "native"])
 def test_narrow_caches_stay_close(dense, tmp_path, kv):
     _, logits, _ = generate(tmp_path, "--kv", kv, tokens=1)
     reference = dense[1][0]
     error = np.sqrt(np.mean((logits[0] - reference) ** 2)) / np.std(reference)
-    assert error < {"f16": 0.002, "bf16": 0.02}[kv], error
+    assert error < {"f16": 0.002, "bf16": 0.02, "native": 0.02}[kv], error
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_narrow_caches_stay_close(dense, tmp_path, kv):
         (("--model", "/dev/null"), PROMPT, "not a regular file"),
         (("--lib", "/nonexistent.so"), PROMPT, "cannot load Tenon"),
         (("--raw",), "", "no token"),
-        (("--kv", "f8"), PROMPT, "f16, bf16 or f32"),
+        (("--kv", "f8"), PROMPT, "f16, bf16, f32 or native"),
         (("--tokens", "0"), PROMPT, "an integer from 1"),
         (("--nonsense",), PROMPT, "unknown option"),
     ],
