@@ -11,14 +11,13 @@ static bool accepts_device(int32_t device_type) {
     return device_type == kDLCPU || device_type == kDLCUDAHost || device_type == kDLROCMHost;
 }
 
-/* The pool's allocator hooks do not carry an alignment on release; the platform wants one. */
 static void *pool_alloc(void *user, size_t bytes, size_t align) {
     const tenon_host *host = user;
     return host->allocate(host->user, bytes, align);
 }
-static void pool_release(void *user, void *memory, size_t bytes) {
+static void pool_release(void *user, void *memory, size_t bytes, size_t align) {
     const tenon_host *host = user;
-    host->release(host->user, memory, bytes, 64);
+    host->release(host->user, memory, bytes, align);
 }
 
 static int32_t open_cpu(const tenon_platform *platform, void **out, tenon_reason *reason) {

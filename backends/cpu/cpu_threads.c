@@ -202,9 +202,10 @@ static void *default_alloc(void *user, size_t bytes, size_t align) {
     return posix_memalign(&p, align, bytes) ? NULL : p;
 }
 
-static void default_release(void *user, void *memory, size_t bytes) {
+static void default_release(void *user, void *memory, size_t bytes, size_t align) {
     (void)user;
     (void)bytes;
+    (void)align;
     free(memory);
 }
 
@@ -253,7 +254,7 @@ void tenon_cpu_pool_destroy(tenon_cpu_pool *p) {
         for (int32_t i = 0; i < p->n_started; i++) pthread_join(p->workers[i].handle, NULL);
     }
     const tenon_cpu_allocator a = p->allocator;
-    a.release(a.user, p, p->bytes);
+    a.release(a.user, p, p->bytes, CACHE_LINE);
 }
 
 void tenon_cpu_pool_ensure(tenon_cpu_pool *p) {

@@ -29,7 +29,7 @@ typedef void (*tenon_cpu_host_parallel_fn)(void *user, void (*task)(void *arg, i
 
 typedef struct tenon_cpu_allocator {
     void *(*alloc)(void *user, size_t bytes, size_t align);
-    void (*release)(void *user, void *memory, size_t bytes);
+    void (*release)(void *user, void *memory, size_t bytes, size_t align); /* as it was taken */
     void *user;
 } tenon_cpu_allocator;
 

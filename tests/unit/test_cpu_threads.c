@@ -217,7 +217,8 @@ static void *counting_alloc(void *user, size_t bytes, size_t align) {
     return posix_memalign(&p, align, bytes) ? NULL : p;
 }
 
-static void counting_release(void *user, void *memory, size_t bytes) {
+static void counting_release(void *user, void *memory, size_t bytes, size_t align) {
+    (void)align;
     *(int64_t *)user -= (int64_t)bytes;
     free(memory);
 }
