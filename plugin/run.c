@@ -84,7 +84,8 @@ static int32_t check_overlap(const tenon_plan *plan, const span *spans, const te
     const tenon_signature *sig = &plan->signature;
     uintptr_t ws = (uintptr_t)head->workspace, ws_end = ws + plan->kernel.workspace_bytes;
     for (uint32_t i = 0; i < sig->n_slots; i++) {
-        if (plan->kernel.workspace_bytes && spans[i].first < ws_end && ws < spans[i].end) FAIL(sig->slot[i].rule, TENON_STATUS_INVALID_ARGUMENT, "overlaps the workspace at %p", head->workspace);
+        if (plan->kernel.workspace_bytes && spans[i].first < ws_end && ws < spans[i].end)
+            FAIL(sig->slot[i].rule, TENON_STATUS_INVALID_ARGUMENT, "overlaps the workspace at %p", head->workspace);
         if (!sig->slot[i].rule->written) continue;
         for (uint32_t j = 0; j < sig->n_slots; j++) {
             if (i == j || spans[i].first >= spans[j].end || spans[j].first >= spans[i].end) continue;
@@ -224,7 +225,8 @@ static int32_t normalize(const tenon_plan *plan, const void *args, normalized *n
         const tenon_slot_rule *rule = &schema->slots[i];
         const DLTensor *t = tenon_slot_tensor(rule, n->packed.args.bytes);
         if (!t) continue;
-        if (t->ndim < 0 || t->ndim > TENON_MAX_NDIM || (t->ndim && !t->shape)) FAIL(rule, TENON_STATUS_INVALID_ARGUMENT, "ndim=%d, shape=%p", t->ndim, (void *)t->shape);
+        if (t->ndim < 0 || t->ndim > TENON_MAX_NDIM || (t->ndim && !t->shape))
+            FAIL(rule, TENON_STATUS_INVALID_ARGUMENT, "ndim=%d, shape=%p", t->ndim, (void *)t->shape);
         n->tensor[i] = *t;
         if (!t->strides) {
             tenon_compact_strides(t->shape, t->ndim, n->stride[i]);

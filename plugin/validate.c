@@ -95,7 +95,8 @@ static int32_t check_tensor(const tenon_schema *schema, const tenon_slot_rule *r
     if (rule->written && tenon_overlaps_itself(&slot->tensor)) FAIL(TENON_STATUS_INVALID_ARGUMENT, "%s is written, but its strides make elements overlap", text);
     if (t->data) {
         uintptr_t first = (uintptr_t)t->data + (uintptr_t)t->byte_offset;
-        if (first < (uintptr_t)t->data || first + (uint64_t)slot->span_bytes < first) FAIL(TENON_STATUS_INVALID_ARGUMENT, "byte_offset=%llu wraps around the address space", (unsigned long long)t->byte_offset);
+        if (first < (uintptr_t)t->data || first + (uint64_t)slot->span_bytes < first)
+            FAIL(TENON_STATUS_INVALID_ARGUMENT, "byte_offset=%llu wraps around the address space", (unsigned long long)t->byte_offset);
         if (first % slot->align) FAIL(TENON_STATUS_INVALID_ARGUMENT, "data + byte_offset = %p is not aligned to %u bytes", (void *)first, slot->align);
     }
     return TENON_OK;

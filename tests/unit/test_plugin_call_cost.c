@@ -97,6 +97,13 @@ static void check_cost(tenon_context *context, int32_t op, tenon_args_head *head
         CHECK(as_struct.best < struct_limit_ns, "%s: %.1f ns", schema->info.name, as_struct.best);
         CHECK(packed.best - as_struct.best < packed_limit_ns, "%s: packed %.1f ns more", schema->info.name, packed.best - as_struct.best);
     }
+    /* The long road: a view without strides is given some in a copy of the args. */
+    DLTensor *first = (DLTensor *)(uintptr_t)tenon_slot_tensor(&schema->slots[0], head);
+    int64_t *strides = first->strides;
+    first->strides = NULL;
+    cost without_strides = measure(plan, head, NULL, 0);
+    first->strides = strides;
+    printf("%-14s views without strides: %.1f ns (median %.1f)\n", schema->info.name, without_strides.best, without_strides.median);
     plan->kernel.kernel = own;
     tenon_plan_destroy(plan);
     free(workspace);
@@ -122,6 +129,17 @@ int main(void) {
                                      .partial_lse = test_view(&t[1], lse, kDLFloat, 32, SHAPE(2, 4, 8)),
                                      .out = test_view(&t[2], out, kDLFloat, 32, SHAPE(4, 8, 64))};
     check_cost(context, TENON_OP_MERGE_STATES, (tenon_args_head *)&merge, true);
+
+    /* A plan for more tokens than this run has. */
+    tenon_plan *plan;
+    CHECK(!tenon_plan_create(context, TENON_OP_MERGE_STATES, &merge, NULL, &plan, &error), "%s", error.text);
+    const tenon_kernel *own = plan->kernel.kernel;
+    plan->kernel.kernel = &nothing;
+    t[0].shape[1] = t[1].shape[1] = t[2].shape[0] = 3;
+    cost fewer = measure(plan, &merge, NULL, 0);
+    printf("merge_states   fewer tokens than planned: %.1f ns (median %.1f)\n", fewer.best, fewer.median);
+    plan->kernel.kernel = own;
+    tenon_plan_destroy(plan);
 
     tenon_quant quant = {.struct_size = sizeof quant, .format = TENON_FORMAT_GGUF_Q4_1, .rows = 576, .cols = 576};
     tenon_matmul_args matmul = {.struct_size = sizeof matmul,
