@@ -139,25 +139,28 @@ class Linear:
             plan = self._plans[bound, dtype] = self.context.plan_arguments(arguments)
         return plan
 
-    def _prepare(self, m, dtype):
+    def _prepare(self, shape, dtype):
+        m = shape.numel() // self.k
         plan = self.plan(m, dtype)
         call = plan.prepare(workspace=shared_workspace(plan.workspace_bytes))
         call.words[call.extent_place("a", 0)] = m
         call.words[call.extent_place("out", 0)] = m
         call.places = (call.pointer_place("a"), call.pointer_place("out"))
-        return self._calls.put((m, dtype), call)
+        call.out_shape = shape[:-1] + (self.n,)
+        return self._calls.put((shape, dtype), call)
 
     def __call__(self, x):
-        """x: [..., k], last dimension contiguous and rows one after the other, else it is copied."""
-        k = self.k
-        dtype = x.dtype
+        """x: [..., k]; copied if it is not contiguous."""
         if not x.is_contiguous():
             x = x.contiguous()
-        m = x.numel() // k
-        out = torch.empty(x.shape[:-1] + (self.n,), dtype=dtype)
-        if m == 0:
-            return out
-        call = self._calls.table().get((m, dtype)) or self._prepare(m, dtype)
+        dtype = x.dtype
+        shape = x.shape
+        call = self._calls.table().get((shape, dtype))
+        if call is None:
+            if shape.numel() == 0:
+                return x.new_empty(shape[:-1] + (self.n,))
+            call = self._prepare(shape, dtype)
+        out = torch.empty(call.out_shape, dtype=dtype)
         words, (a, o) = call.words, call.places
         words[a] = x.data_ptr()
         words[o] = out.data_ptr()

@@ -57,6 +57,12 @@ class TenonLinear(nn.Module):
     def bias(self):
         return self._kept[0].bias
 
+    def __call__(self, x):
+        # The way of nn.Module costs as much as the call below; it is taken where somebody has put a hook.
+        if self._forward_hooks or self._forward_pre_hooks:
+            return super().__call__(x)
+        return self.forward(x)
+
     def forward(self, x):
         if x.requires_grad:
             raise Unsupported("matmul: has no gradient; use torch.no_grad()")
@@ -68,28 +74,35 @@ class TenonLinear(nn.Module):
         return f"in_features={self.in_features}, out_features={self.out_features}"
 
 
-class _Shared(threading.local):
-    """The product that the first of the group has made and the others still have to take."""
+class Group:
+    """One matmul for several projections. The first one that is asked for an input multiplies for all; the others take their columns."""
 
-    x = out = None
-    version = left = 0
+    def __init__(self, matmul, sizes):
+        self.matmul, self.sizes = matmul, sizes
+        self._local = threading.local()
+
+    def part(self, index, x):
+        held = self._local.__dict__
+        parts = held.pop(index, None) if held.get("x") is x and held["version"] == x._version else None
+        if parts is None:
+            found = self.matmul(x).split(self.sizes, -1)
+            held.clear()
+            held.update(enumerate(found))
+            held["x"], held["version"] = x, x._version
+            parts = held.pop(index)
+        if len(held) == 2:  # all taken: neither the input nor the product is kept any longer
+            held.clear()
+        return parts
 
 
 class Part:
-    """One projection of a group. The first one that is asked for an input multiplies for all; the others take their columns."""
+    """One projection of a group."""
 
-    def __init__(self, matmul, shared, first, n, size):
-        self.matmul, self.shared, self.first, self.n, self.size = matmul, shared, first, n, size
+    def __init__(self, group, index):
+        self.group, self.index = group, index
 
     def __call__(self, x):
-        shared = self.shared
-        if shared.x is not x or shared.version != x._version or shared.left == 0:
-            shared.out, shared.x, shared.version, shared.left = self.matmul(x), x, x._version, self.size
-        part = shared.out.narrow(-1, self.first, self.n)
-        shared.left -= 1
-        if shared.left == 0:
-            shared.x = shared.out = None
-        return part
+        return self.group.part(self.index, x)
 
 
 def _bias_of(linears):
@@ -117,10 +130,9 @@ def replace(model, weight_of, skip, compute, fuse, pack, undo, done):
         matmul = Linear(tensor, quant, _bias_of(linears), whole.n, whole.k, compute)
         matmul.plan(1, linears[0].weight.dtype)  # refuses now what it would refuse at the first call
         done.append(([names[linear] for linear in linears], what, matmul))
-        shared, first = _Shared(), 0
-        for attribute, linear in zip(group, linears):
-            part = matmul if len(group) == 1 else Part(matmul, shared, first, linear.out_features, len(group))
-            first += linear.out_features
+        product = Group(matmul, [linear.out_features for linear in linears])
+        for index, (attribute, linear) in enumerate(zip(group, linears)):
+            part = matmul if len(group) == 1 else Part(product, index)
             undo.append((parent, attribute, linear))
             setattr(parent, attribute, TenonLinear(linear, part))
         return True
