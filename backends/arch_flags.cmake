@@ -7,6 +7,10 @@
 # formula gives the same bits at every place it is compiled into.
 # -g1: these files are thousands of inlined instructions, and tracking their variables takes longer than compiling them.
 set(TENON_ARCH_FLAGS_scalar -ffp-contract=off $<$<CONFIG:RelWithDebInfo>:-g1>)
+if(TENON_SANITIZE)
+    # Every unrolled and inlined access would get its own check: minutes for each of these files.
+    list(APPEND TENON_ARCH_FLAGS_scalar -O1 -DV_NO_UNROLL)
+endif()
 set(TENON_ARCH_FLAGS_arm_neon ${TENON_ARCH_FLAGS_scalar})
 set(TENON_ARCH_FLAGS_x86_avx2 ${TENON_ARCH_FLAGS_scalar} -mavx2 -mfma -mf16c)
 set(TENON_ARCH_FLAGS_x86_avx512 ${TENON_ARCH_FLAGS_x86_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq

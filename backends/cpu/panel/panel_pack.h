@@ -31,8 +31,8 @@ V_INLINE void panel_pack_q4k_scales(const vi32 head[4], uint8_t *unit, int col) 
 V_UNROLL(8)
     for (int g = 0; g < 8; g++) {
         uint8_t *part = unit + PANEL_Q4K_PARTS + (g >> 1) * PANEL_Q4K_PART_BYTES;
-        vi32_store_u8(part + 1024 + 32 * (g & 1) + col, vi32_srl(scale[g >> 2], 8 * (g & 3)));
-        vi32_store_u8(part + 1088 + 32 * (g & 1) + col, vi32_srl(min[g >> 2], 8 * (g & 3)));
+        vi32_store_u8(part + 1024 + 32 * (g & 1) + col, vi32_srl_by(scale[g >> 2], 8 * (g & 3)));
+        vi32_store_u8(part + 1088 + 32 * (g & 1) + col, vi32_srl_by(min[g >> 2], 8 * (g & 3)));
     }
 }
 
@@ -90,7 +90,7 @@ V_UNROLL(4)
 V_UNROLL(8)
             for (int i = 0; i < 8; i++)
                 vi32_store_u8(part + PANEL_Q6K_SCALES + 32 * i + col,
-                              vi32_srl(head[2 * p + (i >> 2)], 8 * (i & 3)));
+                              vi32_srl_by(head[2 * p + (i >> 2)], 8 * (i & 3)));
         }
         return;
     default: return;

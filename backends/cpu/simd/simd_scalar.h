@@ -110,6 +110,7 @@ V_INLINE vi32 vi32_srl(vi32 a, int n) {
     V_EACH a.i[l] = (int32_t)((uint32_t)a.i[l] >> n);
     return a;
 }
+V_INLINE vi32 vi32_srl_by(vi32 a, int n) { return vi32_srl(a, n); }
 V_INLINE vi32 vi32_sra(vi32 a, int n) {
     V_EACH a.i[l] = a.i[l] >> n;
     return a;

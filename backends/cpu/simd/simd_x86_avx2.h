@@ -11,7 +11,11 @@
 #define V_INLINE static inline __attribute__((always_inline))
 /* Before a loop of constant length over registers: gcc keeps arrays of them in memory otherwise. */
 #define V_PRAGMA(text) _Pragma(#text)
-#define V_UNROLL(n) V_PRAGMA(GCC unroll n)
+#ifdef V_NO_UNROLL
+#    define V_UNROLL(n)
+#else
+#    define V_UNROLL(n) V_PRAGMA(GCC unroll n)
+#endif
 #define V_LANES  8
 
 typedef __m256  vf32;
@@ -79,6 +83,7 @@ V_INLINE vi32 vi32_max_u(vi32 a, vi32 b) { return _mm256_max_epu32(a, b); }
 #define vi32_sll(a, n) _mm256_slli_epi32((a), (n))
 #define vi32_srl(a, n) _mm256_srli_epi32((a), (n))
 #define vi32_sra(a, n) _mm256_srai_epi32((a), (n))
+V_INLINE vi32 vi32_srl_by(vi32 a, int n) { return _mm256_srl_epi32(a, _mm_cvtsi32_si128(n)); }
 V_INLINE int32_t vi32_reduce_add(vi32 a) {
     __m128i s = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
     s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));

@@ -12,7 +12,11 @@
 #define V_INLINE static inline __attribute__((always_inline))
 /* Before a loop of constant length over registers: gcc keeps arrays of them in memory otherwise. */
 #define V_PRAGMA(text) _Pragma(#text)
-#define V_UNROLL(n) V_PRAGMA(GCC unroll n)
+#ifdef V_NO_UNROLL
+#    define V_UNROLL(n)
+#else
+#    define V_UNROLL(n) V_PRAGMA(GCC unroll n)
+#endif
 #define V_LANES  16
 
 typedef __m512  vf32;
@@ -63,6 +67,7 @@ V_INLINE vi32 vi32_max_u(vi32 a, vi32 b) { return _mm512_max_epu32(a, b); }
 #define vi32_sll(a, n) _mm512_slli_epi32((a), (n))
 #define vi32_srl(a, n) _mm512_srli_epi32((a), (n))
 #define vi32_sra(a, n) _mm512_srai_epi32((a), (n))
+V_INLINE vi32 vi32_srl_by(vi32 a, int n) { return _mm512_srl_epi32(a, _mm_cvtsi32_si128(n)); }
 V_INLINE int32_t vi32_reduce_add(vi32 a) { return _mm512_reduce_add_epi32(a); }
 V_INLINE uint32_t vi32_reduce_max_u(vi32 a) { return _mm512_reduce_max_epu32(a); }
 /* Widening loads of V_LANES bytes; narrowing stores of the low bits of each lane. */
