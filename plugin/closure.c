@@ -144,7 +144,7 @@ static int32_t check_model(const tenon_plan *plan, const void *args, tenon_error
     if (status) return status;
     for (int q = 0; q < schema->n_quants; q++) {
         const tenon_quant *quant = *(const tenon_quant *const *)((const char *)args + schema->quant_offset[q]);
-        if (quant && (status = tenon_check_struct(quant, sizeof *quant, schema->info.fields[schema->quant_field[q]].name, schema->info.op, error))) return status;
+        if (quant && (status = tenon_check_quant_head(schema, q, quant, error))) return status;
     }
     for (int i = 0; i < schema->n_slots; i++) {
         const DLTensor *t = tenon_slot_tensor(&schema->slots[i], args);

@@ -61,6 +61,8 @@ static inline const DLTensor *tenon_slot_tensor(const tenon_slot_rule *rule, con
 /* struct_size, tail, flags, extension chain: the same for plan and run. */
 int32_t tenon_check_head(const tenon_schema *schema, const void *args, tenon_error *error);
 int32_t tenon_check_extensions(const tenon_ext *ext, int32_t op, tenon_error *error);
+/* The same for the q-th descriptor of an operation. */
+int32_t tenon_check_quant_head(const tenon_schema *schema, int q, const tenon_quant *quant, tenon_error *error);
 
 /* plan.c */
 int32_t tenon_plan_create(tenon_context *context, int32_t op, const void *args, const tenon_plan_options *options, tenon_plan **out,

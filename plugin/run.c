@@ -213,9 +213,7 @@ static int32_t normalize(const tenon_plan *plan, const void *args, normalized *n
     for (int q = 0; q < schema->n_quants; q++) {
         const tenon_quant **at = (const tenon_quant **)(n->packed.args.bytes + schema->quant_offset[q]);
         if (!*at) continue;
-        const char *name = schema->info.fields[schema->quant_field[q]].name;
-        if ((status = tenon_check_struct(*at, sizeof(tenon_quant), name, schema->info.op, error))) return status;
-        if ((status = tenon_check_extensions((*at)->ext, schema->info.op, error))) return status;
+        if ((status = tenon_check_quant_head(schema, q, *at, error))) return status;
         n->packed.quant[q] = **at;
         n->packed.quant[q].struct_size = sizeof(tenon_quant);
         n->packed.quant[q].ext = NULL;

@@ -45,6 +45,13 @@ int32_t tenon_check_head(const tenon_schema *schema, const void *args, tenon_err
     return tenon_check_extensions(head->ext, info->op, error);
 }
 
+int32_t tenon_check_quant_head(const tenon_schema *schema, int q, const tenon_quant *quant, tenon_error *error) {
+    char name[80];
+    snprintf(name, sizeof name, "%s: %s", schema->info.name, schema->info.fields[schema->quant_field[q]].name);
+    int32_t status = tenon_check_struct(quant, sizeof *quant, name, schema->info.op, error);
+    return status ? status : tenon_check_extensions(quant->ext, schema->info.op, error);
+}
+
 /* ---- one tensor ---- */
 
 static void slot_name(const tenon_schema *schema, const tenon_slot_rule *rule, char *text, size_t bytes) {
@@ -181,8 +188,7 @@ static int32_t check_quants(const tenon_schema *schema, const void *args, tenon_
         char name[80];
         if (!given) continue;
         snprintf(name, sizeof name, "%s: %s", schema->info.name, schema->info.fields[field].name);
-        int32_t status = tenon_check_struct(given, sizeof(tenon_quant), name, schema->info.op, error);
-        if (!status) status = tenon_check_extensions(given->ext, schema->info.op, error);
+        int32_t status = tenon_check_quant_head(schema, q, given, error);
         if (!status) status = check_scalars(quant, name, given, schema->info.op, field, error);
         if (status) return status;
         uint32_t known = 0;
