@@ -44,16 +44,26 @@ static void zero_rows(const DLTensor *out, int64_t begin, int64_t end) {
             memset((char *)tenon_data(out) + (row * out->strides[0] + h * out->strides[1]) * bytes, 0, (size_t)(out->shape[2] * bytes));
 }
 
-static void copy_row(tenon_row_convert_fn convert, const DLTensor *out, int64_t row, const DLTensor *cache, const DLTensor *scale, int64_t page, int64_t slot) {
+/* n slots of one page, from `slot` on, to the rows from `row` on: as few conversions as the strides allow. */
+static void copy_rows(tenon_row_convert_fn convert, const DLTensor *out, int64_t row, const DLTensor *cache, const DLTensor *scale, int64_t page, int64_t slot,
+                      int64_t n) {
     const int64_t heads = out->shape[1], d = out->shape[2], out_bytes = out->dtype.bits / 8, cache_bytes = cache->dtype.bits / 8;
     const char *from = (const char *)tenon_data(cache) + (page * cache->strides[0] + slot * cache->strides[1]) * cache_bytes;
     char *to = (char *)tenon_data(out) + row * out->strides[0] * out_bytes;
-    if ((!scale || (scale->ndim == 1 && scale->shape[0] == 1)) && (heads == 1 || (out->strides[1] == d && cache->strides[2] == d))) {
-        convert(to, from, heads * d, scale ? *tenon_scale_at(scale, 0, 0, 0) : 1);
+    const bool one_scale = !scale || (scale->ndim == 1 && scale->shape[0] == 1);
+    const bool heads_adjoin = one_scale && (heads == 1 || (out->strides[1] == d && cache->strides[2] == d));
+    if (heads_adjoin && out->strides[0] == heads * d && (n == 1 || cache->strides[1] == heads * d)) {
+        convert(to, from, n * heads * d, scale ? *tenon_scale_at(scale, 0, 0, 0) : 1);
         return;
     }
-    for (int64_t h = 0; h < heads; h++)
-        convert(to + h * out->strides[1] * out_bytes, from + h * cache->strides[2] * cache_bytes, d, scale ? *tenon_scale_at(scale, page, slot, h) : 1);
+    for (int64_t i = 0; i < n; i++, to += out->strides[0] * out_bytes, from += cache->strides[1] * cache_bytes) {
+        if (heads_adjoin) {
+            convert(to, from, heads * d, scale ? *tenon_scale_at(scale, 0, 0, 0) : 1);
+            continue;
+        }
+        for (int64_t h = 0; h < heads; h++)
+            convert(to + h * out->strides[1] * out_bytes, from + h * cache->strides[2] * cache_bytes, d, scale ? *tenon_scale_at(scale, page, slot + i, h) : 1);
+    }
 }
 
 /* The sequence that a row belongs to: the last one that starts at or before it. */
@@ -83,13 +93,15 @@ static void gather_some(void *arg, int64_t task, int32_t thread) {
         if (s->kv_len == 0) {
             zero_rows(a->key, row, last);
             zero_rows(a->value, row, last);
-            row = last > row ? last : row;
+            row = last;
             continue;
         }
-        for (; row < last; row++) {
-            int64_t position = s->visible_begin + row - s->first_row;
-            copy_row(convert_k, a->key, row, a->k, a->k_scale, s->pages[position / page_size], position % page_size);
-            copy_row(convert_v, a->value, row, a->v, a->v_scale, s->pages[position / page_size], position % page_size);
+        while (row < last) {
+            int64_t position = s->visible_begin + row - s->first_row, page = s->pages[position / page_size], slot = position % page_size;
+            int64_t n = page_size - slot < last - row ? page_size - slot : last - row;
+            copy_rows(convert_k, a->key, row, a->k, a->k_scale, page, slot, n);
+            copy_rows(convert_v, a->value, row, a->v, a->v_scale, page, slot, n);
+            row += n;
         }
     }
 }
