@@ -86,8 +86,9 @@ static inline bool tenon_is_planned(const tenon_planned *p, const void *args) {
     struct head {
         TENON_ARGS_HEAD
     } head;
+    if (tenon_word(args, 0) != p->size_and_flags) return false; /* a shorter struct must not be read any further */
     memcpy(&head, args, sizeof head);
-    if ((tenon_word(args, 0) ^ p->size_and_flags) | (uintptr_t)head.ext) return false; /* a shorter struct must not be read any further */
+    if (head.ext) return false;
     uint64_t low = ((uintptr_t)head.stream & p->stream_mask) | ((uintptr_t)head.fault & 7), top = 0; /* top: only its top bit counts */
     tenon_pair differs = {0, 0};
     tenon_gather_masked(&differs, (const char *)args + sizeof head, p->word, p->mask, p->n_words);

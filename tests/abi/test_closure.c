@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A plan as a plain C function: arguments replace parts of the template, from several threads at once; refusals say which argument. */
+#define _POSIX_C_SOURCE 200809L /* barriers */
 #include <pthread.h>
 
 #include "abi_case.h"
@@ -56,11 +57,13 @@ static void test_parts(const abi_case *model) {
 
 /* ---- re-entrant ---- */
 static any_function shared_function;
+static pthread_barrier_t start;
 static void *call_often(void *wrong) {
     merge_fn merge;
     abi_case c;
     memcpy(&merge, &shared_function, sizeof merge);
-    for (int i = 0; i < 500; i++) {
+    pthread_barrier_wait(&start); /* all at once: the calls are short */
+    for (int i = 0; i < 4000; i++) {
         abi_case_make(&c);
         if (merge(&c.partial_out[0][0][0][0], &c.out[0][0][0], CASE_TOKENS) || !abi_case_right(&c)) *(int *)wrong += 1;
     }
@@ -79,11 +82,13 @@ static void test_threads(const abi_case *model) {
     own.args.lse = NULL;
     CHECK(!tenon_merge_states_plan(api, context, &own.args, NULL, &without_lse, &error), "%s", error.text);
     CHECK(!api->closure_create(without_lse, &own.args, "i32(ptr:partial_out.data, ptr:out.data, i64:out.shape[0])", &closure, &shared_function, &error), "%s", error.text);
+    pthread_barrier_init(&start, NULL, THREADS);
     for (int i = 0; i < THREADS; i++) pthread_create(&thread[i], NULL, call_often, &wrong[i]);
     for (int i = 0; i < THREADS; i++) {
         pthread_join(thread[i], NULL);
         CHECK(!wrong[i], "thread %d: %d calls", i, wrong[i]);
     }
+    pthread_barrier_destroy(&start);
     api->closure_destroy(closure);
     api->plan_destroy(without_lse);
 }
