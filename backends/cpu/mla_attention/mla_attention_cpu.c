@@ -31,8 +31,6 @@ typedef struct state {
     uint64_t converted_bytes; /* at the start of the workspace; attention's own follows */
 } state;
 
-static bool is_float(DLDataType type) { return type.bits > 8; }
-
 static void set_view(view *v, const DLTensor *like, void *data, int32_t ndim, const int64_t *shape, const int64_t *strides) {
     v->t = *like;
     v->t.data = data;
@@ -71,6 +69,8 @@ static void read_in_place(stand_in *s, const tenon_mla_attention_args *a) {
     const int64_t k[4] = {c->shape[0], c->shape[1], 1, a->q->shape[2]}, v[4] = {c->shape[0], c->shape[1], 1, a->out->shape[2]};
     set_view(&s->k, c, tenon_data(c), 4, k, strides);
     set_view(&s->v, c, tenon_data(c), 4, v, strides);
+    s->args.k_scale = s->args.v_scale = a->kv_scale;
+    s->args.kv_element = a->kv_element;
     s->args.block_table = a->block_table;
     s->args.page_indptr = a->page_indptr;
     s->args.page_indices = a->page_indices;
@@ -101,39 +101,45 @@ static int64_t max_positions(const tenon_mla_attention_args *a) {
     return positions > 0 ? positions : 1;
 }
 
-const char *tenon_cpu_mla_attention_why_not(const tenon_mla_level *level, const tenon_problem *problem, tenon_reason *reason) {
+/* Makes *s the problem that the attention row takes, in place if it can; max_kv is 0 then. */
+static const char *choose(const tenon_mla_level *level, const tenon_problem *problem, stand_in *s, int64_t *max_kv, tenon_reason *reason) {
     const tenon_mla_attention_args *a = problem->args;
     tenon_problem inner = *problem;
-    stand_in s;
-    stand_for(&s, a);
     inner.op = TENON_OP_ATTENTION;
-    inner.args = &s.args;
-    if (is_float(a->cache->dtype)) {
-        read_in_place(&s, a);
-    } else {
-        int64_t max_kv = max_positions(a), last = a->cache->strides[a->cache->ndim - 1];
-        if (max_kv > MAX_POSITIONS) return tenon_decline(reason, "converts a sequence at a time, and one may have %lld positions: give max_kv_len", (long long)max_kv);
-        if (last != 1 && a->cache->shape[a->cache->ndim - 1] > 1) return tenon_decline(reason, "the cache's rows have stride %lld", (long long)last);
-        read_converted(&s, a, level->converted, NULL, max_kv);
+    inner.args = &s->args;
+    *max_kv = 0;
+    stand_for(s, a);
+    if (a->cache_format == TENON_MLA_CACHE_PLAIN) {
+        read_in_place(s, a);
+        const char *why = level->attention->why_not(&inner, reason);
+        if (!why || a->cache->dtype.bits > 8) return why;
+        stand_for(s, a);
     }
-    return level->attention->why_not ? level->attention->why_not(&inner, reason) : NULL;
+    int64_t positions = max_positions(a), last = a->cache->strides[a->cache->ndim - 1];
+    if (positions > MAX_POSITIONS) return tenon_decline(reason, "converts a sequence at a time, and one may have %lld positions: give max_kv_len", (long long)positions);
+    if (last != 1 && a->cache->shape[a->cache->ndim - 1] > 1) return tenon_decline(reason, "the cache's rows have stride %lld", (long long)last);
+    *max_kv = positions;
+    read_converted(s, a, level->converted, NULL, positions);
+    return level->attention->why_not(&inner, reason);
+}
+
+const char *tenon_cpu_mla_attention_why_not(const tenon_mla_level *level, const tenon_problem *problem, tenon_reason *reason) {
+    stand_in s;
+    int64_t max_kv;
+    return choose(level, problem, &s, &max_kv, reason);
 }
 
 int32_t tenon_cpu_mla_attention_plan(const tenon_mla_level *level, tenon_kernel_plan *plan, tenon_error *error) {
     const tenon_mla_attention_args *a = plan->problem.args;
+    tenon_reason reason;
     state *st = tenon_platform_allocate(plan->problem.platform, sizeof *st);
     if (!st) return tenon_fail(error, TENON_STATUS_NO_MEMORY, TENON_OP_MLA_ATTENTION, -1, "mla_attention: %zu bytes", sizeof *st);
     memset(st, 0, sizeof *st);
     plan->state = st;
     st->level = level;
-    stand_for(&st->s, a);
-    if (is_float(a->cache->dtype)) {
-        read_in_place(&st->s, a);
-    } else {
-        st->max_kv = max_positions(a);
-        st->converted_bytes = ((uint64_t)(st->max_kv * a->q->shape[2] * tenon_number_bytes(level->converted)) + 63) / 64 * 64;
-        read_converted(&st->s, a, level->converted, NULL, st->max_kv);
-    }
+    const char *why = choose(level, &plan->problem, &st->s, &st->max_kv, &reason);
+    if (why) return tenon_fail(error, TENON_STATUS_INTERNAL, TENON_OP_MLA_ATTENTION, -1, "mla_attention: was chosen, but %s", why);
+    st->converted_bytes = ((uint64_t)(st->max_kv * a->q->shape[2] * tenon_number_bytes(level->converted)) + 63) / 64 * 64;
     st->attention.kernel = level->attention;
     st->attention.problem = plan->problem;
     st->attention.problem.op = TENON_OP_ATTENTION;
