@@ -83,17 +83,17 @@ static int64_t width_between(const tenon_moe_state *st) {
 }
 
 static void lay_out(tenon_moe_state *st, bool on_input, int32_t n_threads) {
-    const int64_t pairs = st->chunk_tokens * st->k, rows = pairs > st->chunk_tokens ? pairs : st->chunk_tokens;
-    const int64_t round = rows < TENON_MOE_ROUND_ROWS ? rows : TENON_MOE_ROUND_ROWS;
-    const tenon_moe_weight *all[] = {&st->routed.up, &st->routed.down, &st->shared.up, &st->shared.down};
+    const int64_t pairs = st->chunk_tokens * st->k;
+    tenon_moe_weight *all[] = {&st->routed.up, &st->routed.down, &st->shared.up, &st->shared.down};
     uint64_t prepared = 0, scratch = 0;
     for (int i = 0; i < (st->has_shared ? 4 : 2); i++) {
-        prepared = larger(prepared, tenon_panel_rows_bytes(&all[i]->shape, round));
+        all[i]->round_rows = tenon_panel_round_rows(&all[i]->shape, pairs);
+        prepared = larger(prepared, tenon_panel_rows_bytes(&all[i]->shape, all[i]->round_rows));
         scratch = larger(scratch, tenon_panel_scratch_bytes(&all[i]->shape));
     }
     st->sort_at = take(st, tenon_pair_sort_bytes(pairs, st->local, n_threads));
     st->pair_at = take(st, (uint64_t)pairs * 4);
-    st->segments_at = take(st, (uint64_t)(st->local + TENON_MOE_ROUND_ROWS / TENON_PANEL_SEGMENT_ROWS + 2) * sizeof(tenon_panel_segment));
+    st->segments_at = take(st, (uint64_t)(st->local + TENON_PANEL_MAX_ROUND_ROWS / TENON_PANEL_SEGMENT_ROWS + 1) * sizeof(tenon_panel_segment));
     st->scaled_at = take(st, on_input ? (uint64_t)(st->chunk_tokens * st->hidden) * 4 : 0);
     st->between_at = take(st, (uint64_t)(st->chunk_tokens * width_between(st) * tenon_panel_type_bytes(st->between_type)));
     st->y_at = take(st, (uint64_t)(pairs * st->hidden) * 4);

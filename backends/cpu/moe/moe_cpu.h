@@ -9,8 +9,7 @@
 #include "panel_weights.h"
 
 enum {
-    TENON_MOE_ROUND_ROWS = 10 * TENON_PANEL_SEGMENT_ROWS, /* rows that are prepared at a time */
-    TENON_MOE_Y_BYTES = 128 << 20                         /* results that wait for the sum at a time; more tokens are taken in chunks */
+    TENON_MOE_Y_BYTES = 128 << 20 /* results that wait for the sum at a time; more tokens are taken in chunks */
 };
 
 /* One of the four weights. */
@@ -19,6 +18,7 @@ typedef struct tenon_moe_weight {
     tenon_blob_header header;
     tenon_panel_shape shape;
     tenon_panel_gate gate;
+    int64_t round_rows; /* rows that are prepared at a time */
 } tenon_moe_weight;
 
 /* gate_up and down of the routed experts, or of the shared one. */

@@ -32,14 +32,15 @@ void tenon_moe_multiply(const tenon_moe_state *state, uint8_t *workspace, const 
                            .finish = finish,
                            .n_blocks = tenon_panel_gate_blocks(&p->weight->gate),
                            .operation = p};
+    const int64_t round_rows = p->weight->round_rows;
     int64_t filled = 0;
     for (int64_t e = 0; e < p->experts; e++) {
         int64_t first = p->first[e], left = p->count[e];
         while (left > 0) {
-            const int64_t room = TENON_MOE_ROUND_ROWS - filled, rows = left < room ? left : room;
+            const int64_t room = round_rows - filled, rows = left < room ? left : room;
             job.n_segments += tenon_panel_cut(filled, first, rows, (int32_t)e, segments + job.n_segments);
             filled += rows, first += rows, left -= rows;
-            if (filled < TENON_MOE_ROUND_ROWS) continue;
+            if (filled < round_rows) continue;
             tenon_panel_run(&job, pool);
             filled = job.n_segments = 0;
         }

@@ -7,6 +7,7 @@
 #include "cpu_backend.h"
 #include "moe_activation.h"
 #include "moe_layout.h"
+#include "panel_gate.h"
 #include "panel_weights.h"
 
 enum {
@@ -16,11 +17,9 @@ enum {
 typedef struct moe_state {
     tenon_panel_shape    shape;
     tenon_panel_weights  weights;
-    tenon_panel_type     x_type, out_type, bias_type;
-    tenon_panel_epilogue epilogue;
-    int32_t              gate_layout;
-    int32_t              gated;
-    int64_t              n_out, rows, segments_bytes;
+    tenon_panel_type     x_type;
+    tenon_panel_gate     gate;
+    int64_t              rows, segments_bytes;
     tenon_blob_header    header;
 } moe_state;
 
@@ -31,8 +30,6 @@ typedef struct moe_call {
     uint8_t                     *out;
     int64_t                      x_rows, max_rows; /* max_rows 0: not the masked layout */
 } moe_call;
-
-static int32_t type_bytes(tenon_panel_type type) { return type == TENON_PANEL_TYPE_F32 ? 4 : 2; }
 
 static int64_t index_at(const DLTensor *t, int64_t i) {
     const int64_t at = i * t->strides[0];
@@ -78,12 +75,13 @@ static int32_t plan(tenon_kernel_plan *self, tenon_error *error) {
         return tenon_fail(error, TENON_STATUS_UNSUPPORTED, TENON_OP_MOE_MATMUL, -1,
                           "moe_matmul: w: %s", why);
     tenon_panel_type_of(a->x->dtype, &st->x_type);
-    tenon_panel_type_of(a->out->dtype, &st->out_type);
-    if (a->bias) tenon_panel_type_of(a->bias->dtype, &st->bias_type);
-    st->epilogue = (tenon_panel_epilogue){a->activation, tenon_activation_alpha(a->alpha), a->limit};
-    st->gate_layout = a->gate_layout;
-    st->gated = tenon_activation_is_gated(a->activation);
-    st->n_out = a->out->shape[a->out->ndim - 1];
+    st->gate = (tenon_panel_gate){
+        .epilogue = {a->activation, tenon_activation_alpha(a->alpha), a->limit},
+        .gate_layout = a->gate_layout,
+        .gated = tenon_activation_is_gated(a->activation),
+        .n_out = a->out->shape[a->out->ndim - 1]};
+    tenon_panel_type_of(a->out->dtype, &st->gate.out_type);
+    if (a->bias) tenon_panel_type_of(a->bias->dtype, &st->gate.bias_type);
 
     const tenon_panel_kernels *kernels = tenon_panel_kernels_for(self->kernel->needs);
     const tenon_panel_kind     kind = st->weights.kind;
@@ -96,7 +94,7 @@ static int32_t plan(tenon_kernel_plan *self, tenon_error *error) {
                                     .k = st->weights.k,
                                     .units = tenon_panel_units(kind, st->weights.k),
                                     .n_threads = tenon_cpu_threads(self),
-                                    .sums_slots = 2};
+                                    .sums_slots = TENON_PANEL_GATE_SUMS};
     st->rows = tenon_panel_round_rows(&st->shape, rows);
     st->segments_bytes = (MAX_SEGMENTS * (int64_t)sizeof(tenon_panel_segment) + 63) / 64 * 64;
     self->workspace_bytes =
@@ -146,80 +144,32 @@ static const void *row_of(const void *operation, int64_t r) {
     if (!source_of(call, r, true, &source, &weight)) return NULL;
     const int64_t at = call->max_rows ? source / call->max_rows * stride[0] + source % call->max_rows * stride[1]
                                       : source * stride[0];
-    return call->x + at * type_bytes(call->state->x_type);
+    return call->x + at * tenon_panel_type_bytes(call->state->x_type);
 }
 
 static uint8_t *out_row(const moe_call *call, int64_t r) {
     const int64_t *stride = call->args->out->strides;
     const int64_t  at = call->max_rows ? r / call->max_rows * stride[0] + r % call->max_rows * stride[1]
                                        : r * stride[0];
-    return call->out + at * type_bytes(call->state->out_type);
+    return call->out + at * tenon_panel_type_bytes(call->state->gate.out_type);
 }
 
-/* Bias of columns [col, col + n) of the expert, zeros without one. */
-static void load_bias(const moe_call *call, int32_t expert, int64_t col, int32_t n, float *bias) {
-    memset(bias, 0, TENON_PANEL_COLS * sizeof *bias);
-    if (!call->bias) return;
-    const DLTensor        *t = call->args->bias;
-    const tenon_panel_type type = call->state->bias_type;
-    tenon_panel_load_row(type, call->bias + (expert * t->strides[0] + col) * type_bytes(type), n, bias);
-}
-
-typedef struct block_sums {
-    const float *gate, *up; /* [rows][32]; up NULL without a second half */
-    int32_t      step;      /* 2: gate and up alternate in `gate` */
-    float        gate_bias[TENON_PANEL_COLS], up_bias[TENON_PANEL_COLS];
-} block_sums;
-
-static void add_bias(const float *sums, const float *bias, int32_t step, int32_t n, float *out) {
-    for (int32_t i = 0; i < n; i++) out[i] = sums[i * step] + bias[i * step];
-}
-
-/* Results [col, col + n) of the segment. */
-static void write_block(const moe_call *call, const tenon_panel_segment *seg, const block_sums *b,
-                        int64_t col, int32_t n) {
-    const moe_state *st = call->state;
-    const int64_t    at = col * type_bytes(st->out_type);
-    for (int32_t i = 0; i < seg->rows; i++) {
-        int64_t  source;
-        float    weight, gate[TENON_PANEL_COLS], up[TENON_PANEL_COLS];
-        uint8_t *out = out_row(call, seg->origin + i) + at;
-        if (!source_of(call, seg->origin + i, false, &source, &weight)) {
-            memset(out, 0, (size_t)(n * type_bytes(st->out_type)));
-            continue;
-        }
-        add_bias(b->gate + i * TENON_PANEL_COLS, b->gate_bias, b->step, n, gate);
-        if (b->step == 2)
-            add_bias(b->gate + i * TENON_PANEL_COLS + 1, b->gate_bias + 1, 2, n, up);
-        else if (b->up)
-            add_bias(b->up + i * TENON_PANEL_COLS, b->up_bias, 1, n, up);
-        st->shape.kernels->activate(&st->epilogue, gate, st->gated ? up : NULL, weight, n,
-                                    st->out_type, out);
-    }
+static void target_of(const void *operation, int64_t r, tenon_panel_target *target) {
+    const moe_call *call = operation;
+    int64_t         source;
+    target->out = out_row(call, r);
+    target->zero = !source_of(call, r, false, &source, &target->weight);
 }
 
 static void finish(const tenon_panel_job *job, const tenon_panel_segment *seg, int64_t block,
                    uint8_t *scratch) {
-    const moe_call  *call = job->operation;
-    const moe_state *st = call->state;
-    const int        interleaved = st->gated && st->gate_layout == TENON_GATE_LAYOUT_INTERLEAVED;
-    const int32_t    width = interleaved ? TENON_PANEL_COLS / 2 : TENON_PANEL_COLS;
-    const int64_t    col = block * width, left = st->n_out - col;
-    const int32_t    n = left < width ? (int32_t)left : width;
-    block_sums       b = {.step = interleaved ? 2 : 1};
-    int64_t          gate_col = col, up_col = 0;
-    if (interleaved) gate_col = 2 * col;
-    else if (st->gated) {
-        gate_col = tenon_gate_row(st->gate_layout, st->shape.n, col);
-        up_col = tenon_up_row(st->gate_layout, st->shape.n, col);
-    }
-    load_bias(call, seg->expert, gate_col, n * b.step, b.gate_bias);
-    b.gate = tenon_panel_sums(job, seg, gate_col, 0, scratch);
-    if (st->gated && !interleaved) {
-        load_bias(call, seg->expert, up_col, n, b.up_bias);
-        b.up = tenon_panel_sums(job, seg, up_col, 1, scratch);
-    }
-    write_block(call, seg, &b, col, n);
+    const moe_call         *call = job->operation;
+    const tenon_panel_gate *gate = &call->state->gate;
+    const uint8_t          *bias = NULL;
+    if (call->bias)
+        bias = call->bias + seg->expert * call->args->bias->strides[0] *
+                                tenon_panel_type_bytes(gate->bias_type);
+    tenon_panel_gate_finish(job, seg, block, scratch, gate, bias, target_of);
 }
 
 /* The rows of expert e, or an empty range and a fault. */
@@ -253,7 +203,6 @@ static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error 
                      .out = tenon_data(a->out),
                      .x_rows = a->x->shape[0] * (a->x->ndim == 3 ? a->x->shape[1] : 1),
                      .max_rows = max_rows};
-    const int     interleaved = st->gated && st->gate_layout == TENON_GATE_LAYOUT_INTERLEAVED;
     uint8_t      *workspace = a->workspace;
     tenon_panel_segment *segments = (tenon_panel_segment *)(void *)workspace;
     tenon_panel_job job = {.shape = &st->shape,
@@ -263,8 +212,7 @@ static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error 
                            .row = row_of,
                            .type = st->x_type,
                            .finish = finish,
-                           .n_blocks = interleaved ? tenon_panel_count(2 * st->n_out)
-                                                   : tenon_panel_count(st->n_out),
+                           .n_blocks = tenon_panel_gate_blocks(&st->gate),
                            .operation = &call};
     job.scratch = job.prepared + tenon_panel_rows_bytes(&st->shape, st->rows);
 
