@@ -56,7 +56,6 @@ static cache_shape shape_of(const tenon_attention_args *a) {
 }
 
 static const char *native_why_not(const tenon_attention_args *a, tenon_reason *reason) {
-    if (!is_float(a->q)) return tenon_decline(reason, "takes no fp8 queries");
     if (a->k_scale || a->v_scale || a->kv_element != TENON_ELEMENT_AS_TENSOR) return tenon_decline(reason, "the native cache holds bf16, without scales");
     if (!tenon_native_cache_fits(a->page_size, a->q->shape[2]) || !tenon_native_cache_fits(a->page_size, a->out->shape[2]) || most(a->q->shape[2], a->out->shape[2]) > 1024)
         return tenon_decline(reason, "page_size=%d, head dims %lld and %lld: the native cache needs multiples of %d, dims up to 1024", a->page_size,
@@ -64,23 +63,37 @@ static const char *native_why_not(const tenon_attention_args *a, tenon_reason *r
     return NULL;
 }
 
-const char *tenon_attention_cpu_why_not(const tenon_problem *problem, tenon_reason *reason) {
-    const tenon_attention_args *a = problem->args;
-    if (a->flags & TENON_ATTENTION_NATIVE_CACHE) return native_why_not(a, reason);
-    if (!is_float(a->q)) return tenon_decline(reason, "takes no fp8 queries");
-    if (!is_float(a->k) || !is_float(a->v) || a->k_scale || a->v_scale) return tenon_decline(reason, "takes caches of bf16, f16 and f32 without scales");
-    if (a->k->ndim != 4 || a->v->ndim != 4) return tenon_decline(reason, "takes caches of rank 4; these are %d and %d", a->k->ndim, a->v->ndim);
-    if (a->k->dtype.code != a->v->dtype.code || a->k->dtype.bits != a->v->dtype.bits) return tenon_decline(reason, "k and v have different types");
-    if (a->k->strides[3] != 1 || a->v->strides[3] != 1) return tenon_decline(reason, "the head dim of the cache is not contiguous");
-    if (a->k->shape[3] % 8 || a->v->shape[3] % 8 || a->k->shape[3] > 1024 || a->v->shape[3] > 1024)
-        return tenon_decline(reason, "head dims %lld and %lld: multiples of 8 up to 1024", (long long)a->k->shape[3], (long long)a->v->shape[3]);
+static int64_t row_dim(const DLTensor *cache) { return cache->ndim == 5 ? cache->shape[3] * cache->shape[4] : cache->shape[3]; }
+
+/* Rows of bf16, f16 or f32 that can be packed as they are: 16 bytes at a time. */
+static bool is_plain(const tenon_attention_args *a) {
+    return is_float(a->k) && is_float(a->v) && a->k->dtype.code == a->v->dtype.code && a->k->dtype.bits == a->v->dtype.bits && a->k->ndim == 4 && a->v->ndim == 4 &&
+           a->k->shape[3] % 8 == 0 && a->v->shape[3] % 8 == 0;
+}
+
+static const char *strided_why_not(const tenon_attention_args *a, const tenon_attention_engine *engine, tenon_reason *reason) {
+    const DLTensor *caches[] = {a->k, a->v};
+    for (int i = 0; i < 2; i++) {
+        const DLTensor *c = caches[i];
+        const int last = c->ndim - 1;
+        if (c->shape[last] > 1 && c->strides[last] != 1) return tenon_decline(reason, "the head dim of %s has stride %lld", i ? "v" : "k", (long long)c->strides[last]);
+        if (row_dim(c) > 1024) return tenon_decline(reason, "head dim %lld: takes up to 1024", (long long)row_dim(c));
+    }
+    if (!engine->converters && !is_plain(a)) return tenon_decline(reason, "takes bf16 caches of rank 4 only, with head dims of multiples of 8");
     return NULL;
+}
+
+const char *tenon_attention_cpu_why_not(const tenon_problem *problem, const tenon_attention_engine *engine, tenon_reason *reason) {
+    const tenon_attention_args *a = problem->args;
+    if (!engine->converters && !is_float(a->q)) return tenon_decline(reason, "takes no fp8 queries");
+    return a->flags & TENON_ATTENTION_NATIVE_CACHE ? native_why_not(a, reason) : strided_why_not(a, engine, reason);
 }
 
 /* ---- sizes that the plan fixes ---- */
 
 typedef struct layout {
     int64_t max_q, max_kv, group, block_max, rows_max, out_stride, q_stride;
+    int64_t k_depth, stage_stride; /* rows of the K tile; floats of a staged row, 0: nothing is staged */
     int64_t slot_rows, n_slots, n_counts;
     uint64_t slot_bytes, scratch_bytes;
     uint64_t counts_at, slots_at, scratch_at, total;
@@ -107,13 +120,15 @@ static layout layout_of(const tenon_kernel_plan *plan, const tenon_attention_eng
     l.rows_max = l.block_max * l.group;
     l.out_stride = round_up(c.d_v, engine->lanes);
     l.q_stride = engine->pairs ? c.d_qk / 2 : round_up(c.d_qk, engine->lanes);
+    l.k_depth = round_up(c.d_qk, 8);
+    l.stage_stride = c.native || is_plain(a) ? 0 : round_up(most(c.d_qk, c.d_v), 16);
     l.slot_rows = least(most(1, SPLIT_ROWS / l.group), l.max_q) * l.group;
     l.n_counts = threads > 1 ? least(2 * threads - 1, batch * c.heads_kv) : 0;
     l.n_slots = l.n_counts * least(CHUNKS_MAX, divide_up(l.max_kv, CHUNK_MIN));
     l.slot_bytes = state_bytes(l.slot_rows, l.out_stride, engine);
-    l.scratch_bytes = aligned(l.rows_max * l.q_stride) + aligned(c.d_qk * TENON_ATTENTION_TILE) + aligned(l.out_stride * TENON_ATTENTION_TILE) +
+    l.scratch_bytes = aligned(l.rows_max * l.q_stride) + aligned(l.k_depth * TENON_ATTENTION_TILE) + aligned(l.out_stride * TENON_ATTENTION_TILE) +
                       aligned(l.rows_max * TENON_ATTENTION_TILE) + aligned(l.rows_max * TENON_ATTENTION_TILE / 2) +
-                      aligned(zero_words(c.d_qk, c.d_v)) + 2 * state_bytes(l.rows_max, l.out_stride, engine);
+                      aligned(l.stage_stride * TENON_ATTENTION_TILE) + aligned(zero_words(c.d_qk, c.d_v)) + 2 * state_bytes(l.rows_max, l.out_stride, engine);
     l.counts_at = (uint64_t)round_up(batch * (int64_t)sizeof(tenon_attention_sequence), 64);
     l.slots_at = l.counts_at + aligned(l.n_counts);
     l.scratch_at = l.slots_at + (uint64_t)l.n_slots * l.slot_bytes;
@@ -152,10 +167,11 @@ static tenon_attention_scratch scratch_of(const tenon_attention_job *job, int32_
     uint8_t *at = job->scratch + (uint64_t)thread * job->scratch_bytes;
     tenon_attention_scratch s;
     s.q = carve(&at, aligned((int64_t)job->rows_max * job->q_stride));
-    s.k = carve(&at, aligned((int64_t)job->d_qk * TENON_ATTENTION_TILE));
+    s.k = carve(&at, aligned(round_up(job->d_qk, 8) * TENON_ATTENTION_TILE));
     s.v = carve(&at, aligned((int64_t)job->out_stride * TENON_ATTENTION_TILE));
     s.logits = carve(&at, aligned((int64_t)job->rows_max * TENON_ATTENTION_TILE));
     s.weights = carve(&at, aligned((int64_t)job->rows_max * TENON_ATTENTION_TILE / 2));
+    s.staged = carve(&at, aligned((int64_t)job->stage_stride * TENON_ATTENTION_TILE));
     s.zeros = carve(&at, aligned(zero_words(job->d_qk, job->d_v)));
     s.total = carve_state(job, &at, job->rows_max);
     s.chunk = carve_state(job, &at, job->rows_max);
@@ -304,6 +320,15 @@ static int64_t cut(const tenon_attention_job *job, const layout *l, int32_t thre
     return n_tasks;
 }
 
+static tenon_attention_stage stage_of(const tenon_attention_args *a, const DLTensor *cache, const DLTensor *scale, const tenon_attention_engine *engine) {
+    const bool split = cache->ndim == 5;
+    return (tenon_attention_stage){.convert = engine->converters->to_from[TENON_NUMBER_F32][tenon_stored_number(cache->dtype, a->kv_element)],
+                                   .scale = scale,
+                                   .n_pieces = split ? (int32_t)cache->shape[3] : 1,
+                                   .piece = (int32_t)cache->shape[cache->ndim - 1],
+                                   .piece_stride = split ? cache->strides[3] * element_bytes(cache) : 0};
+}
+
 static void set_strides(const DLTensor *t, int64_t *strides) {
     for (int i = 0; i < 3; i++) strides[i] = t->strides[i] * element_bytes(t);
 }
@@ -341,6 +366,7 @@ int32_t tenon_attention_cpu_run(const tenon_kernel_plan *plan, const tenon_atten
         .v_row_bytes = (int32_t)(c.d_v * (c.native ? 2 * TENON_NATIVE_GROUP : element_bytes(args->v))),
         .q_type = tenon_number_of(args->q->dtype),
         .kv_type = tenon_number_of(args->k->dtype),
+        .stage_stride = (int32_t)l.stage_stride,
         .out_type = tenon_number_of(args->out->dtype),
         .logit_scale = args->softcap > 0 ? scale / args->softcap : scale * log2_e,
         .softcap = args->softcap * log2_e,
@@ -355,6 +381,11 @@ int32_t tenon_attention_cpu_run(const tenon_kernel_plan *plan, const tenon_atten
         set_strides(args->k, job.k_stride);
         set_strides(args->v, job.v_stride);
     }
+    if (l.stage_stride) {
+        job.k_stage = stage_of(args, args->k, args->k_scale, engine);
+        job.v_stage = stage_of(args, args->v, args->v_scale, engine);
+    }
+    if (!is_float(args->q)) job.q_convert = engine->converters->to_from[TENON_NUMBER_F32][job.q_type];
     read_sequences(&job, sequences);
     tenon_cpu_run(plan, cut(&job, &l, tenon_cpu_threads(plan), sequences), run_task, &job);
     return TENON_OK;

@@ -11,6 +11,7 @@
 #include "cpu_backend.h"
 #include "native_cache.h"
 #include "number.h"
+#include "row_convert.h"
 
 enum { TENON_ATTENTION_TILE = 64 };
 
@@ -43,9 +44,18 @@ typedef struct tenon_attention_scratch {
     int32_t *v;       /* [TILE, out_stride] f32, or [TILE / 2, out_stride] pairs of bf16 along the positions */
     float *logits;    /* [rows, TILE]; the f32 engines turn them into weights in place */
     int32_t *weights; /* [rows, TILE / 2] pairs of bf16 */
+    float *staged;    /* [TILE, stage_stride] rows of a cache as f32, where they are staged */
     uint8_t *zeros;   /* stands in for cache rows or groups that nobody sees */
     tenon_attention_state total, chunk;
 } tenon_attention_scratch;
+
+/* How the rows of a cache become f32; convert NULL: they are packed as they are. */
+typedef struct tenon_attention_stage {
+    tenon_row_convert_fn convert;
+    const DLTensor *scale;
+    int32_t n_pieces, piece; /* a row is that many pieces of contiguous elements */
+    int64_t piece_stride;    /* bytes */
+} tenon_attention_stage;
 
 /* What is the same for all tasks of a run. */
 typedef struct tenon_attention_job {
@@ -65,7 +75,10 @@ typedef struct tenon_attention_job {
     tenon_native_cache k_native, v_native;
     int64_t k_stride[3], v_stride[3]; /* page, slot, head: bytes */
     int32_t k_row_bytes, v_row_bytes; /* contiguous: a head's row, or a native group */
-    tenon_number q_type, kv_type, out_type;
+    tenon_number q_type, kv_type, out_type; /* kv_type: of the rows that are packed */
+    tenon_row_convert_fn q_convert;         /* fp8 queries; else NULL */
+    tenon_attention_stage k_stage, v_stage;
+    int32_t stage_stride;
     float logit_scale;       /* to base 2; with softcap: softmax_scale / softcap */
     float softcap;           /* in base 2; 0: off */
     uint8_t *slots;          /* partial states of split sequences */
@@ -89,6 +102,7 @@ typedef struct tenon_attention_block {
 typedef struct tenon_attention_engine {
     int32_t lanes;
     int32_t pairs; /* 1: bf16 pairs; 0: f32 */
+    const tenon_row_converters *converters; /* NULL: stages nothing */
     void (*load_queries)(const tenon_attention_job *job, const tenon_attention_block *block, tenon_attention_scratch *scratch);
     /* Makes *state from kv positions [first, end), where first is a multiple of TILE. */
     void (*accumulate)(const tenon_attention_job *job, const tenon_attention_block *block, int32_t first, int32_t end,
@@ -106,7 +120,7 @@ static inline void tenon_attention_visible(const tenon_attention_job *job, const
 }
 
 /* The rows' bodies, for an engine. */
-const char *tenon_attention_cpu_why_not(const tenon_problem *problem, tenon_reason *reason);
+const char *tenon_attention_cpu_why_not(const tenon_problem *problem, const tenon_attention_engine *engine, tenon_reason *reason);
 int32_t tenon_attention_cpu_plan(tenon_kernel_plan *plan, const tenon_attention_engine *engine, tenon_error *error);
 int32_t tenon_attention_cpu_run(const tenon_kernel_plan *plan, const tenon_attention_args *args, const tenon_attention_engine *engine,
                                 tenon_error *error);

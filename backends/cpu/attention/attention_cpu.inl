@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Attention of one block of rows over a chunk of kv positions, in the vocabulary of simd/. Included once per instruction set, after
- * that set's header; makes the static const tenon_attention_engine attention_engine. README.md has the picture.
+ * that set's header and a definition of ATTENTION_CONVERTERS; makes the static const tenon_attention_engine attention_engine. README.md has the picture.
  */
 #include <math.h>
 
 #include "attention_cpu.h"
 #include "attention_tile.inl"
 #include "attention_native.inl"
+#include "attention_staging.inl"
 
 /* 2^x for x <= 0: 2^n (1 + r p(r)), |r| <= 1/2, relative error 1.6e-7; exactly 1 at 0; 0 below -125; NaN stays. */
 V_INLINE vf32 exp2_below_one(vf32 x) {
@@ -34,13 +35,16 @@ V_INLINE float weight_of(float x, float max) { return x == max ? 1.0f : exp2_of_
 
 static void load_queries(const tenon_attention_job *job, const tenon_attention_block *block, tenon_attention_scratch *scratch) {
     const DLTensor *q = job->args->q;
-    const int32_t bytes = job->q_type == TENON_NUMBER_F32 ? 4 : 2;
+    const int32_t bytes = q->dtype.bits / 8;
+    const float scale = query_scale(job, block);
     const uint8_t *base = (const uint8_t *)tenon_data(q) + (block->sequence->first_token + block->first_query) * q->strides[0] * bytes;
     for (int32_t r = 0; r < block->n_rows; r++) {
         const int64_t head = (int64_t)block->kv_head * job->group + r % job->group;
         const uint8_t *row = base + (r / job->group * q->strides[0] + head * q->strides[1]) * bytes;
         int32_t *out = scratch->q + (int64_t)r * job->q_stride;
-        if (PACKED_PAIRS)
+        if (job->q_convert)
+            job->q_convert(out, row, job->d_qk, scale);
+        else if (PACKED_PAIRS)
             memcpy(out, row, (size_t)job->d_qk * 2);
         else if (job->q_type == TENON_NUMBER_F32)
             unpack_row(row, job->d_qk, (float *)out, TENON_NUMBER_F32);
@@ -158,18 +162,30 @@ static void find_tile(const tenon_attention_job *job, const tenon_attention_bloc
         find_rows(job, block, tile, rows->first, rows->end, zeros, rows->k, rows->v);
 }
 
-static void pack_k_tile(const tenon_attention_job *job, const tile_rows *rows, const tile_rows *next, int32_t tile, int32_t n_vectors, int32_t *k) {
-    if (job->native)
-        unpack_k_groups(rows->k, (rows->end - tile + GROUP - 1) / GROUP, job->d_qk, k);
-    else
-        pack_k(rows->k, next->k, n_vectors, job->k_row_bytes, k, job->kv_type);
+static void pack_k_tile(const tenon_attention_job *job, const tenon_attention_block *block, const tile_rows *rows, const tile_rows *next, int32_t tile,
+                        int32_t n_vectors, const tenon_attention_scratch *scratch) {
+    const uint8_t *staged[TILE];
+    if (job->native) {
+        unpack_k_groups(rows->k, (rows->end - tile + GROUP - 1) / GROUP, job->d_qk, scratch->k);
+    } else if (job->k_stage.convert) {
+        stage_rows(job, block, &job->k_stage, rows->k, tile, rows->first, rows->end, n_vectors * V_LANES, scratch->staged, staged);
+        pack_k(staged, staged, n_vectors, (job->d_qk * 4 + 15) & ~15, scratch->k, TENON_NUMBER_F32);
+    } else {
+        pack_k(rows->k, next->k, n_vectors, job->k_row_bytes, scratch->k, job->kv_type);
+    }
 }
 
-static void pack_v_tile(const tenon_attention_job *job, const tile_rows *rows, const tile_rows *next, int32_t tile, int32_t n_positions, int32_t *v) {
-    if (job->native)
-        unpack_v_groups(rows->v, rows->first - tile, rows->end - tile, job->d_v, v, job->out_stride);
-    else
-        pack_v(rows->v, next->v, n_positions, job->d_v, v, job->out_stride, job->kv_type);
+static void pack_v_tile(const tenon_attention_job *job, const tenon_attention_block *block, const tile_rows *rows, const tile_rows *next, int32_t tile,
+                        int32_t n_positions, const tenon_attention_scratch *scratch) {
+    const uint8_t *staged[TILE];
+    if (job->native) {
+        unpack_v_groups(rows->v, rows->first - tile, rows->end - tile, job->d_v, scratch->v, job->out_stride);
+    } else if (job->v_stage.convert) {
+        stage_rows(job, block, &job->v_stage, rows->v, tile, rows->first, rows->end, n_positions, scratch->staged, staged);
+        pack_v(staged, staged, n_positions, job->d_v, scratch->v, job->out_stride, TENON_NUMBER_F32);
+    } else {
+        pack_v(rows->v, next->v, n_positions, job->d_v, scratch->v, job->out_stride, job->kv_type);
+    }
 }
 
 static void accumulate(const tenon_attention_job *job, const tenon_attention_block *block, int32_t first, int32_t end,
@@ -189,17 +205,17 @@ static void accumulate(const tenon_attention_job *job, const tenon_attention_blo
         look_ahead next_k = {.rows = next->k}, next_v = {.rows = next->v};
         if (tile + TILE < end) {
             find_tile(job, block, tile + TILE, end, scratch->zeros, next);
-            next_k.n_rows = next_v.n_rows = job->native ? TILE / GROUP : 0; /* else packing, which takes longer, looks ahead */
+            next_k.n_rows = next_v.n_rows = job->native ? TILE / GROUP : job->k_stage.convert ? TILE : 0; /* else packing looks ahead */
             next_k.row_bytes = job->k_row_bytes, next_v.row_bytes = job->v_row_bytes;
         } else {
             next = now;
         }
         const int32_t n_vectors = (now->end - tile + V_LANES - 1) / V_LANES;
         const int32_t n_positions = (now->end - tile + 1) & ~1;
-        pack_k_tile(job, now, next, tile, n_vectors, scratch->k);
+        pack_k_tile(job, block, now, next, tile, n_vectors, scratch);
         multiply(scratch->q, job->q_stride, scratch->k, TILE, scratch->logits, TILE, n_rows, k_depth, n_vectors, true, &next_k);
         for (int32_t r = 0; r < n_rows; r++) soften_row(job, block, tile, r, scratch, state);
-        pack_v_tile(job, now, next, tile, n_positions, scratch->v);
+        pack_v_tile(job, block, now, next, tile, n_positions, scratch);
 #if PACKED_PAIRS
         multiply(scratch->weights, TILE / 2, scratch->v, job->out_stride, state->out, job->out_stride, n_rows, n_positions / 2,
                  job->out_stride / V_LANES, false, &next_v);
@@ -266,6 +282,7 @@ static void store(const tenon_attention_job *job, const tenon_attention_block *b
 static const tenon_attention_engine attention_engine = {
     .lanes = V_LANES,
     .pairs = PACKED_PAIRS,
+    .converters = ATTENTION_CONVERTERS,
     .load_queries = load_queries,
     .accumulate = accumulate,
     .fold = fold,

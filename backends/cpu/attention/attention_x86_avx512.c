@@ -2,7 +2,12 @@
 /* Attention on AVX-512: everything is widened to f32 when it is packed. */
 #include "simd_x86_avx512.h"
 
+#define ATTENTION_CONVERTERS &tenon_row_converters_x86_avx512
 #include "attention_cpu.inl"
+
+static const char *why_not(const tenon_problem *problem, tenon_reason *reason) {
+    return tenon_attention_cpu_why_not(problem, &attention_engine, reason);
+}
 
 static int32_t plan(tenon_kernel_plan *plan, tenon_error *error) { return tenon_attention_cpu_plan(plan, &attention_engine, error); }
 
@@ -17,7 +22,7 @@ const tenon_kernel tenon_attention_x86_avx512 = {
     .traits = TENON_TRAIT_DETERMINISTIC | TENON_TRAIT_BATCH_INVARIANT,
     .needs = TENON_CPU_LEVEL_AVX512,
     .checked_on = "hardware",
-    .why_not = tenon_attention_cpu_why_not,
+    .why_not = why_not,
     .plan = plan,
     .run = run,
 };

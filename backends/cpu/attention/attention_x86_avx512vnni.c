@@ -2,6 +2,7 @@
 /* Attention on AVX-512 with VNNI and BF16: both products by dpbf16, two multiplications in a lane; queries and cache in bf16. */
 #include "simd_x86_avx512vnni.h"
 
+#define ATTENTION_CONVERTERS NULL
 #include "attention_cpu.inl"
 
 static const char *why_not(const tenon_problem *problem, tenon_reason *reason) {
@@ -9,7 +10,7 @@ static const char *why_not(const tenon_problem *problem, tenon_reason *reason) {
     const bool native = a->flags & TENON_ATTENTION_NATIVE_CACHE;
     if (tenon_number_of(a->q->dtype) != TENON_NUMBER_BF16 || (!native && tenon_number_of(a->k->dtype) != TENON_NUMBER_BF16))
         return tenon_decline(reason, "takes queries and caches in bf16 only");
-    return tenon_attention_cpu_why_not(problem, reason);
+    return tenon_attention_cpu_why_not(problem, &attention_engine, reason);
 }
 
 static int32_t plan(tenon_kernel_plan *plan, tenon_error *error) { return tenon_attention_cpu_plan(plan, &attention_engine, error); }
