@@ -134,7 +134,7 @@ int main(void) {
         {&e4m3fn, &e4m3fn, &e4m3fn, 64, 64, 0, 1, 1, 1, 0},   {&e5m2, &bf16, &bf16, 64, 64, 0, 0, 0, 2, 0},
         {&e4m3fnuz, &e4m3fnuz, &e4m3fnuz, 128, 128, 0, 2, 2, 3, 0},
     };
-    static const char *kernels[] = {"attention_x86_avx512", "attention_x86_avx2"};
+    static const char *kernels[] = {"cpu_attention_x86_avx512", "cpu_attention_x86_avx2"};
     const tenon_api *api = test_load();
     tenon_context *contexts[2] = {NULL};
     tenon_error error = {.struct_size = sizeof error};

@@ -444,7 +444,7 @@ static void check_hostile(const tenon_api *api, tenon_context *context, const ch
 }
 
 int main(void) {
-    static const char *kernels[] = {"attention_x86_avx512vnni", "attention_x86_avx512", "attention_x86_avx2"};
+    static const char *kernels[] = {"cpu_attention_x86_avx512vnni", "cpu_attention_x86_avx512", "cpu_attention_x86_avx2"};
     static const int threads[CONTEXTS] = {1, 2, 5};
     const tenon_api *api = test_load();
     tenon_context *contexts[CONTEXTS] = {NULL};

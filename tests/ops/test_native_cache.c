@@ -191,7 +191,7 @@ int main(void) {
         {32, 192, 128, 16, 20, true, {3, 1, 33}, {99, 320, 65}}, {48, 80, 96, 32, 7, true, {1, 100, 2}, {300, 140, 31}},
         {64, 128, 128, 16, -1, false, {2, 1, 9}, {700, 64, 63}}, {256, 32, 16, 32, 3, true, {1, 2, 3}, {1500, 1000, 255}},
     };
-    const char *kernels[] = {"attention_x86_avx512vnni", "attention_x86_avx512", "attention_x86_avx2"};
+    const char *kernels[] = {"cpu_attention_x86_avx512vnni", "cpu_attention_x86_avx512", "cpu_attention_x86_avx2"};
     fixture f = {.api = test_load(), .error = {.struct_size = sizeof f.error}};
     const tenon_context_options options = {.struct_size = sizeof options, .n_threads = 3};
     CHECK(f.api->context_create(&options, &f.context, &f.error) == TENON_OK, "%s", f.error.text);

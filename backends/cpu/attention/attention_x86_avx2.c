@@ -15,9 +15,9 @@ static int32_t run(const tenon_kernel_plan *plan, const void *args, tenon_error 
     return tenon_attention_cpu_run(plan, args, &attention_engine, error);
 }
 
-extern const tenon_kernel tenon_attention_x86_avx2;
-const tenon_kernel tenon_attention_x86_avx2 = {
-    .name = "attention_x86_avx2",
+extern const tenon_kernel tenon_cpu_attention_x86_avx2;
+const tenon_kernel tenon_cpu_attention_x86_avx2 = {
+    .name = "cpu_attention_x86_avx2",
     .op = TENON_OP_ATTENTION,
     .traits = TENON_TRAIT_DETERMINISTIC | TENON_TRAIT_BATCH_INVARIANT,
     .needs = TENON_CPU_LEVEL_AVX2,

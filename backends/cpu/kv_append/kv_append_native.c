@@ -88,9 +88,9 @@ static int32_t run(const tenon_kernel_plan *plan, const void *args, tenon_error 
     return TENON_OK;
 }
 
-extern const tenon_kernel tenon_kv_append_native;
-const tenon_kernel tenon_kv_append_native = {
-    .name = "kv_append_native",
+extern const tenon_kernel tenon_cpu_kv_append_native;
+const tenon_kernel tenon_cpu_kv_append_native = {
+    .name = "cpu_kv_append_native",
     .op = TENON_OP_KV_APPEND,
     .traits = TENON_TRAIT_DETERMINISTIC | TENON_TRAIT_BATCH_INVARIANT,
     .checked_on = "hardware",

@@ -76,9 +76,9 @@ static int32_t run(const tenon_kernel_plan *plan, const void *args, tenon_error 
     return TENON_OK;
 }
 
-extern const tenon_kernel tenon_kv_gather_native;
-const tenon_kernel tenon_kv_gather_native = {
-    .name = "kv_gather_native",
+extern const tenon_kernel tenon_cpu_kv_gather_native;
+const tenon_kernel tenon_cpu_kv_gather_native = {
+    .name = "cpu_kv_gather_native",
     .op = TENON_OP_KV_GATHER,
     .traits = TENON_TRAIT_DETERMINISTIC | TENON_TRAIT_BATCH_INVARIANT,
     .checked_on = "hardware",
