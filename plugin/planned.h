@@ -94,10 +94,10 @@ static inline bool tenon_is_planned(const tenon_planned *p, const void *args) {
     tenon_gather_masked(&differs, (const char *)args + sizeof head, p->word, p->mask, p->n_words);
     for (uint32_t q = 0; q < p->n_quants; q++) {
         const void *given = *(const void *const *)((const char *)args + p->quant[q].offset);
-        if (!given) return false;
+        if (!given || tenon_word(given, 0) != p->quant[q].word[0]) return false; /* nor a shorter descriptor */
         tenon_gather_masked(&differs, given, p->quant[q].word, p->quant[q].mask, TENON_QUANT_WORDS);
     }
-    if (differs[0] | differs[1]) return false; /* a shorter descriptor has no members to follow */
+    if (differs[0] | differs[1]) return false; /* what should be NULL is not: there are other pointers to follow */
 
     uintptr_t workspace = (uintptr_t)head.workspace, workspace_end = workspace + p->workspace_bytes;
     if (p->workspace_bytes) {

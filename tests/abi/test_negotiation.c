@@ -84,13 +84,23 @@ static int32_t try_plan_options(tenon_context *context, void *options) {
     api->plan_destroy(plan);
     return status;
 }
-static int32_t try_quant(tenon_context *context, void *quant) {
+static int32_t dequantize(tenon_context *context, void *quant, bool planned) {
+    static const tenon_quant honest = {.struct_size = sizeof honest, .format = TENON_FORMAT_GGUF_Q8_0, .rows = 2, .cols = 32};
     static uint8_t q[2][34] = {{0}};
     float x[2][32];
     test_tensor tq, tx;
+    tenon_plan *plan = NULL;
     tenon_dequantize_args a = {.struct_size = sizeof a, .q = test_view(&tq, q, kDLUInt, 8, SHAPE(2, 34)), .q_quant = quant, .x = test_view(&tx, x, kDLFloat, 32, SHAPE(2, 32))};
-    return api->call(context, TENON_OP_DEQUANTIZE, &a, &error);
+    if (!planned) return api->call(context, TENON_OP_DEQUANTIZE, &a, &error);
+    a.q_quant = &honest;
+    CHECK(!api->plan_create(context, TENON_OP_DEQUANTIZE, &a, NULL, &plan, &error), "%s", error.text);
+    a.q_quant = quant;
+    int32_t status = api->run(plan, &a, &error);
+    api->plan_destroy(plan);
+    return status;
 }
+static int32_t try_quant(tenon_context *context, void *quant) { return dequantize(context, quant, false); }
+static int32_t try_quant_in_run(tenon_context *context, void *quant) { return dequantize(context, quant, true); }
 static int32_t try_get_api(tenon_context *context, void *host) {
     uint32_t version = TENON_VERSION;
     const tenon_api *table;
@@ -128,6 +138,18 @@ static void lie(tenon_context *context, const char *what, attempt_fn attempt, co
     }
 }
 
+/* Each shorter size (8 bytes are there in any version), in memory that ends there: an address sanitizer sees who reads past it. */
+static void be_short(tenon_context *context, const char *what, attempt_fn attempt, const void *honest, uint32_t size) {
+    for (uint32_t shorter = 8; shorter < size; shorter += 4) {
+        void *object = malloc(shorter);
+        memcpy(object, honest, shorter);
+        memcpy(object, &shorter, 4);
+        int32_t status = attempt(context, object);
+        CHECK(status == TENON_STATUS_INVALID_ARGUMENT, "%s of %u bytes: %d: %s", what, shorter, status, error.text);
+        free(object);
+    }
+}
+
 static void test_sizes(tenon_context *context) {
     abi_case c;
     const tenon_context_options options = {.struct_size = sizeof options};
@@ -136,12 +158,21 @@ static void test_sizes(tenon_context *context) {
     const tenon_quant quant = {.struct_size = sizeof quant, .format = TENON_FORMAT_GGUF_Q8_0, .rows = 2, .cols = 32};
     abi_case_make(&c);
     lie(context, "args of call", try_call, &c.args, sizeof c.args);
+    be_short(context, "args of call", try_call, &c.args, sizeof c.args);
     lie(context, "args of run", try_run, &c.args, sizeof c.args);
+    be_short(context, "args of run", try_run, &c.args, sizeof c.args);
     lie(context, "context options", try_options, &options, sizeof options);
+    be_short(context, "context options", try_options, &options, sizeof options);
     lie(context, "host", try_host, &host, sizeof host);
+    be_short(context, "host", try_host, &host, sizeof host);
     lie(context, "host of tenon_get_api", try_get_api, &host, sizeof host);
+    be_short(context, "host of tenon_get_api", try_get_api, &host, sizeof host);
     lie(context, "plan options", try_plan_options, &plan_options, sizeof plan_options);
+    be_short(context, "plan options", try_plan_options, &plan_options, sizeof plan_options);
     lie(context, "descriptor", try_quant, &quant, sizeof quant);
+    lie(context, "descriptor in run", try_quant_in_run, &quant, sizeof quant);
+    be_short(context, "descriptor in run", try_quant_in_run, &quant, sizeof quant);
+    be_short(context, "descriptor", try_quant, &quant, sizeof quant);
 }
 
 /* ---- flags, extensions ---- */
