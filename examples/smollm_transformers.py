@@ -133,7 +133,8 @@ def main():
         tenon_host.disable(with_tenon)
     enabled = tenon_host.enable(with_tenon, gguf=options.model)
 
-    plain, bf16, tenon = Host("transformers, float32", model), Host("transformers, bfloat16", half), Host("transformers + Tenon", with_tenon)
+    plain, bf16 = Host("transformers, float32", model), Host("transformers, bfloat16", half)
+    tenon = Host("transformers + Tenon", with_tenon)
     hosts = [plain, bf16, tenon]
     with torch.no_grad():
         for host in hosts:  # also the warm-up
@@ -173,7 +174,8 @@ def main():
     print(f"prompt logits against float32, nmse: Tenon exact {exact_error:.1e} (at most {EXACT_NMSE:.0e}); Tenon {error:.1e} (at most "
           f"{ROUNDING_FACTOR * rounding:.1e}, twice that of 8-bit activations done in torch); bfloat16 without Tenon {half_error:.1e}\n")
     print(enabled)
-    print(f"\n{'median of ' + str(options.rounds) + ' rounds, ' + str(torch.get_num_threads()) + ' threads':<36}{'prompt tok/s':>14}{'generation tok/s':>18}")
+    head = f"median of {options.rounds} rounds, {torch.get_num_threads()} threads"
+    print(f"\n{head:<36}{'prompt tok/s':>14}{'generation tok/s':>18}")
     for host in hosts:
         print(f"{host.name:<36}{rates[host.name][0]:>14.1f}{rates[host.name][1]:>18.1f}")
     print(f"{'Tenon against the faster of the two':<36}{gains[0]:>13.2f}x{gains[1]:>17.2f}x")
@@ -181,7 +183,8 @@ def main():
         print(f"FAILED: {failure}")
     if options.json:
         notes = {plain.name: "", bf16.name: f"nmse {half_error:.1e}",
-                 tenon.name: f"nmse {error:.1e} (at most {ROUNDING_FACTOR * rounding:.1e}), exact {exact_error:.1e}; {gains[0]:.1f}x, {gains[1]:.1f}x"}
+                 tenon.name: f"nmse {error:.1e} (at most {ROUNDING_FACTOR * rounding:.1e}), exact {exact_error:.1e}; "
+                             f"{gains[0]:.1f}x, {gains[1]:.1f}x"}
         rows = [{"name": h.name, "prompt_tokens_per_second": rates[h.name][0], "generation_tokens_per_second": rates[h.name][1],
                  "note": notes[h.name]} for h in hosts]
         print(json.dumps({"rows": rows, "gains": gains, "nmse": error, "nmse_exact": exact_error, "nmse_of_rounding": rounding,

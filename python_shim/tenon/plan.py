@@ -95,13 +95,17 @@ class Prepared:
         self._workspace = workspace
         self._error = _abi.new(_abi.Error)
         # byref() made once: ctypes hands such an object on as it is, without a conversion.
-        self._call = (plan._api.run, byref(ctypes.c_char.from_address(plan.handle)), byref(arguments.buffer), byref(self._error))
+        self.raw = (plan._api.run, byref(ctypes.c_char.from_address(plan.handle)), byref(arguments.buffer), byref(self._error))
 
     def __call__(self):
-        run, plan, arguments, error = self._call
+        run, plan, arguments, error = self.raw
         status = run(plan, arguments, error)
         if status:
-            raise errors.from_error(status, self._error, self.arguments.layout.op)
+            self.fail(status)
+
+    def fail(self, status):
+        """Raises the exception for a status that raw gave: function, plan, arguments, error, for callers that count every step."""
+        raise errors.from_error(status, self._error, self.arguments.layout.op)
 
     def bind(self, **tensors):
         """Other tensors in place of those that were given."""

@@ -29,7 +29,8 @@ def config(name, all_experts=False):
     if name == "gpt_oss":
         return t.GptOssConfig(**COMMON, head_dim=16, intermediate_size=48, num_local_experts=4, num_experts_per_tok=few, sliding_window=8)
     return t.DeepseekV3Config(**{**COMMON, "num_key_value_heads": 4}, intermediate_size=96, moe_intermediate_size=32, n_routed_experts=8,
-                              num_experts_per_tok=2 * few if all_experts else 2, n_group=groups, topk_group=groups // 2 or 1, first_k_dense_replace=1, q_lora_rank=24, kv_lora_rank=32,
+                              num_experts_per_tok=8 if all_experts else 2, n_group=groups, topk_group=groups // 2 or 1,
+                              first_k_dense_replace=1, q_lora_rank=24, kv_lora_rank=32,
                               qk_rope_head_dim=8, qk_nope_head_dim=16, v_head_dim=12, n_shared_experts=1)
 
 

@@ -12,6 +12,7 @@ import torch
 from .. import _arguments
 from .._dlpack import TensorSpec
 from ..context import default_context
+from ..errors import Unsupported
 from ..plan import Workspace
 
 DTYPE_NAMES = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}
@@ -88,8 +89,8 @@ def _fill(name, tensors, scalars, quants):
 
 
 def run(name, tensors, scalars=(), quants=(), context=None):
-    """Runs an operation and returns the name of the kernel. tensors: name (or "quant.member") to tensor, without None; scalars: name to number, name or flag;
-    quants: field to (format, scalar members). All three in a fixed order, since the order is part of the key."""
+    """Runs an operation and returns the name of the kernel. tensors: name (or "quant.member") to tensor, without None; scalars: name to
+    number, name or flag; quants: field to (format, scalar members). All three in a fixed order, since the order is part of the key."""
     scalars, quants = dict(scalars), dict(quants)
     first = next(iter(tensors.values()))
     context = context or default_context()
@@ -121,13 +122,16 @@ class Linear:
         self.weight, self.quant, self.bias, self.n, self.k, self.compute = weight, quant, bias, n, k, compute
         self._plans = {}
         self._calls = CallCache(limit=24)
+        self._kept = self._calls._local
 
     def plan(self, m, dtype):
         """The plan for m rows."""
         bound = 1 << (m - 1).bit_length() if m > 1 else 1
         plan = self._plans.get((bound, dtype))
         if plan is None:
-            name = DTYPE_NAMES[dtype]
+            name = DTYPE_NAMES.get(dtype)
+            if name is None:
+                raise Unsupported(f"matmul: activations of {dtype}; expected float32, bfloat16 or float16")
             arguments = _arguments.Arguments("matmul")
             arguments.set_tensor("a", TensorSpec((bound, self.k), name))
             arguments.set_tensor("w", self.weight)
@@ -153,10 +157,10 @@ class Linear:
         """x: [..., k]; copied if it is not contiguous."""
         if not x.is_contiguous():
             x = x.contiguous()
-        dtype = x.dtype
-        shape = x.shape
-        call = self._calls.table().get((shape, dtype))
-        if call is None:
+        shape, dtype = x.shape, x.dtype
+        try:
+            call = self._kept.calls[shape, dtype]
+        except (AttributeError, KeyError):
             if shape.numel() == 0:
                 return x.new_empty(shape[:-1] + (self.n,))
             call = self._prepare(shape, dtype)
@@ -164,7 +168,10 @@ class Linear:
         words, (a, o) = call.words, call.places
         words[a] = x.data_ptr()
         words[o] = out.data_ptr()
-        call()
+        run, plan, arguments, error = call.raw
+        status = run(plan, arguments, error)
+        if status:
+            call.fail(status)
         return out
 
 

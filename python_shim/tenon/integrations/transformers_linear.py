@@ -8,7 +8,7 @@ from torch import nn
 
 from .. import Quant
 from ..errors import Unsupported
-from .torch_calls import DTYPE_NAMES, Linear, pack_weights
+from .torch_calls import Linear, pack_weights
 
 FUSIBLE = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 
@@ -58,16 +58,14 @@ class TenonLinear(nn.Module):
         return self._kept[0].bias
 
     def __call__(self, x):
-        # The way of nn.Module costs as much as the call below; it is taken where somebody has put a hook.
-        if self._forward_hooks or self._forward_pre_hooks:
+        # The way of nn.Module costs as much as the matmul's own call; it is taken where there is something on it.
+        if self._forward_hooks or self._forward_pre_hooks or x.requires_grad:
             return super().__call__(x)
-        return self.forward(x)
+        return self.matmul(x)
 
     def forward(self, x):
         if x.requires_grad:
             raise Unsupported("matmul: has no gradient; use torch.no_grad()")
-        if x.dtype not in DTYPE_NAMES:
-            raise Unsupported(f"matmul: activations of {x.dtype}; expected float32, bfloat16 or float16")
         return self.matmul(x)
 
     def extra_repr(self):
