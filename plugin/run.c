@@ -187,7 +187,8 @@ static int32_t check_run(const tenon_plan *plan, const void *args, tenon_error *
             continue;
         }
         if (!t->data) FAIL(slot->rule, TENON_STATUS_INVALID_ARGUMENT, "data is NULL");
-        if (spans[i].first & (slot->align - 1)) FAIL(slot->rule, TENON_STATUS_INVALID_ARGUMENT, "data + byte_offset = %p is not aligned to %u bytes", (void *)spans[i].first, slot->align);
+        if (spans[i].first & (slot->align - 1))
+            FAIL(slot->rule, TENON_STATUS_INVALID_ARGUMENT, "data + byte_offset = %p is not aligned to %u bytes", (void *)spans[i].first, slot->align);
         if (spans[i].end < spans[i].first || spans[i].first < (uintptr_t)t->data)
             FAIL(slot->rule, TENON_STATUS_INVALID_ARGUMENT, "data %p + byte_offset %llu + %lld bytes wraps around the address space", t->data,
                  (unsigned long long)t->byte_offset, (long long)span_bytes);
