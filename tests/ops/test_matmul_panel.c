@@ -169,7 +169,7 @@ static void check_unpack(tenon_context *context, weight_fixture *w) {
     if (plan) {
         CHECK(tenon_unpack_weights_run(api, plan, &a, &error) == TENON_OK, "%s", error.text);
         CHECK(!memcmp(back, w->data, bytes) && back[bytes] == 0x5a, "%s: unpacked weights differ", weight_formats[w->kind].name);
-        const int64_t at = w->n * w->k ? 600 : 90; /* in the payload, or in the header of an empty one */
+        const int64_t at = w->n > 0 && w->k > 0 ? 600 : 90; /* in the payload, or in the header of an empty one */
         w->blob[at] ^= 4;
         CHECK(tenon_unpack_weights_run(api, plan, &a, &error) == TENON_STATUS_CORRUPT, "a flipped bit was not seen: %s", error.text);
         w->blob[at] ^= 4;
