@@ -214,7 +214,10 @@ static void test_many_pairs(const char *kernel) {
     for (size_t i = 0; i < wide; i++) xs[i] = test_uniform();
     for (size_t i = 0; i < weights; i++) ups[i] = 0.1f * test_uniform(), downs[i] = 0.1f * test_uniform();
     for (int i = 0; i < MANY * SLOTS; i++) topks[i] = test_uniform(), idss[i] = (int32_t)(test_random() >> 33) % 2;
+    idss[MANY * SLOTS - 1] = 2; /* out of range, in the last part */
+    memset(&fault, 0, sizeof fault);
     tenon_moe_args m = {.struct_size = sizeof m,
+                        .fault = &fault,
                         .x = test_view(&tx, xs, kDLFloat, 32, SHAPE(MANY, WIDE)),
                         .topk_weights = test_view(&tw, topks, kDLFloat, 32, SHAPE(MANY, SLOTS)),
                         .topk_ids = test_view(&ti, idss, kDLInt, 32, SHAPE(MANY, SLOTS)),
@@ -223,6 +226,8 @@ static void test_many_pairs(const char *kernel) {
                         .out = test_view(&tout, all, kDLFloat, 32, SHAPE(MANY, WIDE)),
                         .activation = TENON_ACTIVATION_RELU2};
     CHECK(run_guarded(api, context, TENON_OP_MOE, &m, &m, kernel, &error) == TENON_OK, "%s: %s", kernel, error.text);
+    CHECK(fault.code == TENON_FAULT_EXPERT_OUT_OF_RANGE && fault.position == MANY * SLOTS - 1 && fault.value == 2 && fault.limit == 2, "%s: fault %d at %lld: %lld of %lld", kernel,
+          fault.code, (long long)fault.position, (long long)fault.value, (long long)fault.limit);
     m.x = test_view(&tx, xs + wide - WIDE, kDLFloat, 32, SHAPE(1, WIDE));
     m.topk_weights = test_view(&tw, topks + (MANY - 1) * SLOTS, kDLFloat, 32, SHAPE(1, SLOTS));
     m.topk_ids = test_view(&ti, idss + (MANY - 1) * SLOTS, kDLInt, 32, SHAPE(1, SLOTS));

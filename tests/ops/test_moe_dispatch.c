@@ -248,6 +248,62 @@ static void test_quantized(const char *kernel, bool fp8, int32_t group, int64_t 
     }
 }
 
+/* The value of a float8 or int8 code. */
+static double value_of(int type, int code) {
+    if (type == kDLInt) return (double)(int8_t)code;
+    const int mantissa = type == kDLFloat8_e5m2 ? 2 : 3, bias = type == kDLFloat8_e5m2 ? 15 : type == kDLFloat8_e4m3fnuz ? 8 : 7;
+    const int exponent = (code & 127) >> mantissa, part = code & ((1 << mantissa) - 1);
+    const double magnitude = exponent ? ldexp((1 << mantissa) + part, exponent - bias - mantissa) : ldexp(part, 1 - bias - mantissa);
+    return code & 128 ? -magnitude : magnitude;
+}
+
+/* Values in the middle between two codes go to the even one, those next to the middle to their own side; with every instruction set that
+ * quantizes. One of the values is the largest of the type, so that the scale is 1. */
+static void test_ties(uint64_t features) {
+    static const struct {
+        int type, largest;
+    } types[] = {{kDLFloat8_e4m3fn, 0x7e}, {kDLFloat8_e4m3fnuz, 0x7f}, {kDLFloat8_e5m2, 0x7b}, {kDLInt, 127}};
+    tenon_context_options context_options = {.struct_size = sizeof context_options, .log_level = -1, .cpu_features = features};
+    tenon_context *own = NULL;
+    CHECK(api->context_create(&context_options, &own, &error) == TENON_OK, "%s", error.text);
+    for (int n = 0; n < 4; n++) {
+        enum { COUNT = 3 * 127 + 2 };
+        float values[COUNT] = {0}, scale;
+        unsigned char codes[COUNT], wanted[COUNT];
+        int32_t id = 0, first[2];
+        const int type = types[n].type, largest = types[n].largest;
+        test_tensor t[5];
+        for (int c = 0; c < 127; c++)
+            for (int side = 0; side < 3; side++) {
+                const int low = c < largest ? c : 0, sign = type != kDLInt && (c + side) % 2 ? 128 : 0;
+                const float middle = (float)((value_of(type, low) + value_of(type, low + 1)) / 2);
+                const int code = side == 1 ? low + (low & 1) : side == 0 ? low : low + 1;
+                values[3 * c + side] = (sign ? -1.0f : 1.0f) * (side == 1 ? middle : nextafterf(middle, side == 0 ? 0 : INFINITY));
+                wanted[3 * c + side] = (unsigned char)(sign && !(type == kDLFloat8_e4m3fnuz && code == 0) ? code | 128 : code);
+            }
+        values[COUNT - 2] = (float)value_of(type, largest), wanted[COUNT - 2] = (unsigned char)largest;
+        values[COUNT - 1] = NAN, wanted[COUNT - 1] = type == kDLFloat8_e4m3fnuz ? 0x80 : 0x7f;
+        const int64_t hidden = type == kDLInt ? COUNT - 1 : COUNT; /* int8 has no NaN: there it would be the scale's */
+        tenon_quant quant = {.struct_size = sizeof quant, .format = type == kDLInt ? TENON_FORMAT_INT8 : TENON_FORMAT_FP8};
+        quant.scale = test_view(&t[4], &scale, kDLFloat, 32, SHAPE(1, 1));
+        tenon_moe_dispatch_args args = {.struct_size = sizeof args,
+                                        .topk_ids = test_view(&t[0], &id, kDLInt, 32, SHAPE(1, 1)),
+                                        .x = test_view(&t[1], values, kDLFloat, 32, SHAPE(1, hidden)),
+                                        .expert_offsets = test_view(&t[2], first, kDLInt, 32, SHAPE(2)),
+                                        .x_out = test_view(&t[3], codes, type, 8, SHAPE(1, hidden)),
+                                        .x_out_quant = &quant};
+        const kernel_list kernels = kernels_of(api, own, TENON_OP_MOE_DISPATCH);
+        for (int k = 0; k < kernels.count; k++) {
+            CHECK(run_guarded(api, own, TENON_OP_MOE_DISPATCH, &args, &args, kernels.name[k], &error) == TENON_OK, "%s", error.text);
+            CHECK(scale == 1, "%s: scale %.9g", kernels.name[k], (double)scale);
+            for (int i = 0; i < hidden; i++)
+                CHECK(codes[i] == wanted[i] || (i == COUNT - 1 && (codes[i] | 128) == 0xff), "%s: features 0x%llx type %d: %.9g became 0x%02x, expected 0x%02x",
+                      kernels.name[k], (unsigned long long)features, type, (double)values[i], codes[i], wanted[i]);
+        }
+    }
+    api->context_destroy(own);
+}
+
 static void refuse(options o, int32_t status, const char *words) {
     make(&p, o);
     CHECK_FAILS(api, context, TENON_OP_MOE_DISPATCH, &p.args, status, words);
@@ -305,6 +361,9 @@ int main(void) {
         test_smaller_run(kernel, (options){.tokens = 64, .k = 2, .local = 16}, 64, 0);
         for (int variant = 0; variant < 8; variant++) test_quantized(kernel, variant & 1, variant & 2 ? 8 : 0, variant & 4 ? 38 : 0);
     }
+    test_ties(0);                   /* all that this machine has */
+    test_ties(7);                   /* AVX2 with FMA and F16C */
+    test_ties(UINT64_C(1) << 63);   /* none */
     test_refusals();
     api->context_destroy(context);
     return test_report();
