@@ -4,7 +4,8 @@
 #include "plan.h"
 #include "tensor.h"
 
-static void add_tensor(tenon_planned *p, const tenon_slot *slot, const void *args, int64_t **layout) {
+static void add_tensor(tenon_planned *p, const tenon_slot *slot, const void *args,
+                       int64_t **layout) {
     tenon_planned_tensor *planned = &p->tensor[p->n_tensors++];
     const DLTensor *given = tenon_slot_tensor(slot->rule, args);
     int32_t ndim = slot->tensor.ndim;
@@ -15,14 +16,17 @@ static void add_tensor(tenon_planned *p, const tenon_slot *slot, const void *arg
     planned->offset = slot->rule->offset;
     planned->member_offset = slot->rule->member < 0 ? -1 : (int16_t)slot->rule->member_offset;
     planned->ndim = ndim;
-    /* The strides as the caller gave them: those of extents of 1 are any number, and it will give the same again. */
+    /* The strides as the caller gave them: those of extents of 1 are any number, and it will give
+     * the same again. */
     if (ndim) memcpy(*layout, given->shape, (size_t)ndim * sizeof(int64_t));
-    if (ndim && given->strides) memcpy(*layout + ndim, given->strides, (size_t)ndim * sizeof(int64_t));
+    if (ndim && given->strides)
+        memcpy(*layout + ndim, given->strides, (size_t)ndim * sizeof(int64_t));
     if (!given->strides) tenon_compact_strides(given->shape, ndim, *layout + ndim);
     *layout += 2 * ndim;
 }
 
-/* Everything but the pointers that are given is a word to compare: scalars, and NULL for what is absent. */
+/* Everything but the pointers that are given is a word to compare: scalars, and NULL for what is
+ * absent. */
 static void add_quant(tenon_planned_quant *planned, const tenon_quant *quant, uint32_t offset) {
     planned->offset = offset;
     for (size_t i = 0; i < TENON_QUANT_WORDS; i++) {
@@ -35,7 +39,9 @@ static void add_quant(tenon_planned_quant *planned, const tenon_quant *quant, ui
 
 static bool is_pointer_word(const tenon_schema *schema, size_t offset) {
     for (uint32_t i = 0; i < schema->info.n_fields; i++)
-        if (schema->info.fields[i].offset_bytes == offset) return schema->info.fields[i].size_bytes == sizeof(void *) && strcmp(schema->info.fields[i].kind, "i64");
+        if (schema->info.fields[i].offset_bytes == offset)
+            return schema->info.fields[i].size_bytes == sizeof(void *) &&
+                   strcmp(schema->info.fields[i].kind, "i64");
     return false;
 }
 
@@ -56,10 +62,12 @@ void tenon_planned_build(tenon_plan *plan, const void *args) {
         p->word[i] = given ? 0 : word;
     }
     for (int q = 0; q < schema->n_quants; q++)
-        if (sig->has_quant[q]) add_quant(&p->quant[p->n_quants++], &sig->quant[q], schema->quant_offset[q]);
+        if (sig->has_quant[q])
+            add_quant(&p->quant[p->n_quants++], &sig->quant[q], schema->quant_offset[q]);
     for (int written = 1; written >= 0; written--) {
         for (uint32_t i = 0; i < sig->n_slots; i++)
-            if (sig->slot[i].rule->written == (written == 1)) add_tensor(p, &sig->slot[i], args, &layout);
+            if (sig->slot[i].rule->written == (written == 1))
+                add_tensor(p, &sig->slot[i], args, &layout);
         if (written) p->n_written = p->n_tensors;
     }
 }

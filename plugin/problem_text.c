@@ -71,10 +71,12 @@ static void put_tensor(writer *w, const tenon_slot_rule *rule, const DLTensor *t
         put_list(w, '(', ')', t->strides, t->ndim);
     }
     int64_t count = tenon_element_count(t);
-    if (on_host && is_index(rule) && count > 0 && count <= TENON_TEXT_MAX_CONTENTS && t->data) put_contents(w, t, count);
+    if (on_host && is_index(rule) && count > 0 && count <= TENON_TEXT_MAX_CONTENTS && t->data)
+        put_contents(w, t, count);
 }
 
-/* Nine digits give back the same f32. The decimal point is a point whatever the host's locale says. */
+/* Nine digits give back the same f32. The decimal point is a point whatever the host's locale says.
+ */
 static void put_float(writer *w, float value) {
     char text[40];
     snprintf(text, sizeof text, "%.9g", (double)value);
@@ -83,8 +85,10 @@ static void put_float(writer *w, float value) {
     put(w, "%s", text);
 }
 
-/* A scalar that is 0 is left out: a problem starts from a zeroed struct. Returns whether it wrote something. */
-static bool put_scalar(writer *w, const char *prefix, const char *dot, const tenon_field_info *f, const void *at) {
+/* A scalar that is 0 is left out: a problem starts from a zeroed struct. Returns whether it wrote
+ * something. */
+static bool put_scalar(writer *w, const char *prefix, const char *dot, const tenon_field_info *f,
+                       const void *at) {
     int64_t value;
     int32_t narrow;
     if (!strcmp(f->kind, "f32")) {
@@ -111,7 +115,8 @@ static bool put_scalar(writer *w, const char *prefix, const char *dot, const ten
     return true;
 }
 
-static bool put_flags(writer *w, const char *prefix, const char *dot, const tenon_op_info *info, uint32_t flags) {
+static bool put_flags(writer *w, const char *prefix, const char *dot, const tenon_op_info *info,
+                      uint32_t flags) {
     const char *separator = "";
     if (!flags) return false;
     put(w, " %s%sflags=", prefix, dot);
@@ -125,11 +130,13 @@ static bool put_flags(writer *w, const char *prefix, const char *dot, const teno
 
 static const tenon_slot_rule *slot_of(const tenon_schema *schema, uint32_t field, int member) {
     for (int i = 0; i < schema->n_slots; i++)
-        if (schema->slots[i].field == field && schema->slots[i].member == member) return &schema->slots[i];
+        if (schema->slots[i].field == field && schema->slots[i].member == member)
+            return &schema->slots[i];
     return NULL;
 }
 
-static void put_quant(writer *w, const tenon_schema *schema, uint32_t field, const tenon_quant *quant, bool on_host) {
+static void put_quant(writer *w, const tenon_schema *schema, uint32_t field,
+                      const tenon_quant *quant, bool on_host) {
     const tenon_op_info *list = tenon_quant_schema();
     const char *name = schema->info.fields[field].name;
     bool any = put_flags(w, name, ".", list, quant->flags);
@@ -150,7 +157,8 @@ static void put_quant(writer *w, const tenon_schema *schema, uint32_t field, con
     if (!any) put(w, " %s.format=NONE", name);
 }
 
-size_t tenon_problem_text(const tenon_schema *schema, const void *args, bool on_host, char *text, size_t bytes) {
+size_t tenon_problem_text(const tenon_schema *schema, const void *args, bool on_host, char *text,
+                          size_t bytes) {
     const tenon_op_info *info = &schema->info;
     const tenon_args_head *head = args;
     writer w = {text, bytes, 0};

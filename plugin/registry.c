@@ -42,16 +42,22 @@ bool tenon_name_matches(const char *pattern, const char *name) {
 
 static void add_reason(tenon_choice *choice, const char *name, const char *why) {
     size_t used = strlen(choice->reasons);
-    if (used + 4 < sizeof choice->reasons) snprintf(choice->reasons + used, sizeof choice->reasons - used, "%s%s: %s", used ? "; " : "", name, why);
+    if (used + 4 < sizeof choice->reasons)
+        snprintf(choice->reasons + used, sizeof choice->reasons - used, "%s%s: %s",
+                 used ? "; " : "", name, why);
 }
 
-/* Foreign kernels with priority >= 0 stand above the backend's rows, the others below. The list is sorted. */
-static bool choose_foreign(tenon_foreign *const *list, uint32_t n, const tenon_backend_slot *slot, const tenon_problem *problem, const char *wanted,
-                           bool above, tenon_choice *choice) {
+/* Foreign kernels with priority >= 0 stand above the backend's rows, the others below. The list is
+ * sorted. */
+static bool choose_foreign(tenon_foreign *const *list, uint32_t n, const tenon_backend_slot *slot,
+                           const tenon_problem *problem, const char *wanted, bool above,
+                           tenon_choice *choice) {
     for (uint32_t i = 0; i < n; i++) {
         const tenon_foreign *f = list[i];
         tenon_reason reason;
-        if (f->info.op != problem->op || (f->info.priority >= 0) != above || (wanted && !tenon_name_matches(wanted, f->name))) continue;
+        if (f->info.op != problem->op || (f->info.priority >= 0) != above ||
+            (wanted && !tenon_name_matches(wanted, f->name)))
+            continue;
         if (f->info.backend != TENON_BACKEND_AUTO && f->info.backend != slot->backend->id) continue;
         const char *why = tenon_foreign_why_not(f, problem, &reason);
         if (!why) {
@@ -63,7 +69,8 @@ static bool choose_foreign(tenon_foreign *const *list, uint32_t n, const tenon_b
     return false;
 }
 
-int32_t tenon_registry_choose(tenon_context *context, const tenon_backend_slot *slot, const tenon_problem *problem, const char *wanted,
+int32_t tenon_registry_choose(tenon_context *context, const tenon_backend_slot *slot,
+                              const tenon_problem *problem, const char *wanted,
                               tenon_choice *choice) {
     uint32_t count, considered = 0;
     const tenon_kernel *const *rows = slot->backend->kernels(problem->op, &count);
@@ -85,12 +92,15 @@ int32_t tenon_registry_choose(tenon_context *context, const tenon_backend_slot *
     }
     if (choose_foreign(foreign, n_foreign, slot, problem, wanted, false, choice)) return TENON_OK;
     if (!considered && !choice->reasons[0])
-        snprintf(choice->reasons, sizeof choice->reasons, wanted ? "no kernel of this operation has the name \"%s\"" : "backend %s has no kernel for it",
+        snprintf(choice->reasons, sizeof choice->reasons,
+                 wanted ? "no kernel of this operation has the name \"%s\""
+                        : "backend %s has no kernel for it",
                  wanted ? wanted : slot->backend->name);
     return TENON_STATUS_UNSUPPORTED;
 }
 
-static void fill_kernel_info(tenon_backend_slot *slot, const tenon_kernel *kernel, int32_t rank, tenon_kernel_info *info) {
+static void fill_kernel_info(tenon_backend_slot *slot, const tenon_kernel *kernel, int32_t rank,
+                             tenon_kernel_info *info) {
     tenon_reason reason;
     info->op = kernel->op;
     info->backend = slot->backend->id;
@@ -98,13 +108,16 @@ static void fill_kernel_info(tenon_backend_slot *slot, const tenon_kernel *kerne
     info->rank = rank;
     snprintf(info->name, sizeof info->name, "%s", kernel->name);
     snprintf(info->checked_on, sizeof info->checked_on, "%s", kernel->checked_on);
-    const char *why = slot->status ? slot->reason.text : slot->backend->lacks(slot->state, kernel, &reason);
+    const char *why =
+        slot->status ? slot->reason.text : slot->backend->lacks(slot->state, kernel, &reason);
     info->available = !why;
     snprintf(info->reason, sizeof info->reason, "%s", why ? why : "");
 }
 
-/* Foreign kernels come after the backends' rows; their rank is their place among the context's foreign kernels. */
-static bool foreign_info_at(tenon_context *context, uint32_t index, tenon_kernel_info *info, uint32_t *n_foreign) {
+/* Foreign kernels come after the backends' rows; their rank is their place among the context's
+ * foreign kernels. */
+static bool foreign_info_at(tenon_context *context, uint32_t index, tenon_kernel_info *info,
+                            uint32_t *n_foreign) {
     tenon_foreign *list[TENON_MAX_FOREIGN];
     *n_foreign = tenon_foreign_list(context, list);
     if (index >= *n_foreign) return false;
@@ -119,7 +132,8 @@ static bool foreign_info_at(tenon_context *context, uint32_t index, tenon_kernel
     return true;
 }
 
-int32_t tenon_kernel_info_at(tenon_context *context, uint32_t index, tenon_kernel_info *out, tenon_error *error) {
+int32_t tenon_kernel_info_at(tenon_context *context, uint32_t index, tenon_kernel_info *out,
+                             tenon_error *error) {
     tenon_kernel_info info;
     memset(&info, 0, sizeof info);
     info.struct_size = sizeof info;
@@ -142,14 +156,17 @@ int32_t tenon_kernel_info_at(tenon_context *context, uint32_t index, tenon_kerne
         tenon_copy_out(out, &info, sizeof info);
         return TENON_OK;
     }
-    return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, -1, -1, "kernel_info: index=%u, there are %u kernels", index, seen + n_foreign);
+    return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, -1, -1,
+                      "kernel_info: index=%u, there are %u kernels", index, seen + n_foreign);
 }
 
-int32_t tenon_probe_at(tenon_context *context, uint32_t index, tenon_device_info *out, tenon_error *error) {
+int32_t tenon_probe_at(tenon_context *context, uint32_t index, tenon_device_info *out,
+                       tenon_error *error) {
     static const struct {
         int32_t id;
         const char *name;
-    } known[] = {{TENON_BACKEND_CPU, "cpu"}, {TENON_BACKEND_CUDA, "cuda"}, {TENON_BACKEND_ROCM, "rocm"}};
+    } known[] = {
+        {TENON_BACKEND_CPU, "cpu"}, {TENON_BACKEND_CUDA, "cuda"}, {TENON_BACKEND_ROCM, "rocm"}};
     tenon_device_info info;
     uint32_t seen = 0;
     for (size_t k = 0; k < sizeof known / sizeof known[0]; k++) {
@@ -158,11 +175,15 @@ int32_t tenon_probe_at(tenon_context *context, uint32_t index, tenon_device_info
             memset(&info, 0, sizeof info);
             info.struct_size = sizeof info;
             info.backend = known[k].id;
-            bool found = slot && !slot->status && slot->backend->device_info(slot->state, device, &info);
+            bool found =
+                slot && !slot->status && slot->backend->device_info(slot->state, device, &info);
             if (!found) {
                 if (device > 0) break;
                 snprintf(info.name, sizeof info.name, "%s", known[k].name);
-                snprintf(info.reason, sizeof info.reason, "%s", !slot ? "not built into this library" : slot->status ? slot->reason.text : "no device");
+                snprintf(info.reason, sizeof info.reason, "%s",
+                         !slot          ? "not built into this library"
+                         : slot->status ? slot->reason.text
+                                        : "no device");
             } else {
                 info.available = 1;
             }
@@ -173,5 +194,6 @@ int32_t tenon_probe_at(tenon_context *context, uint32_t index, tenon_device_info
             if (!found) break;
         }
     }
-    return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, -1, -1, "probe: index=%u, there are %u entries", index, seen);
+    return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, -1, -1,
+                      "probe: index=%u, there are %u entries", index, seen);
 }

@@ -27,23 +27,24 @@ static const struct {
     const tenon_choice_info *choices;
     uint32_t count;
 } choice_sets[] = {
-    CHOICES(format),     CHOICES(element),     CHOICES(scale_layout), CHOICES(scale_rounding), CHOICES(compute),
-    CHOICES(activation), CHOICES(gate_layout), CHOICES(scoring),      CHOICES(group_score),    CHOICES(mla_cache),
+    CHOICES(format),      CHOICES(element),    CHOICES(scale_layout), CHOICES(scale_rounding),
+    CHOICES(compute),     CHOICES(activation), CHOICES(gate_layout),  CHOICES(scoring),
+    CHOICES(group_score), CHOICES(mla_cache),
 };
 
 /* ---- the lists, once as field tables and once as layout checks ---- */
-#define SIZE_in         sizeof(void *)
-#define SIZE_opt_in     sizeof(void *)
-#define SIZE_out        sizeof(void *)
-#define SIZE_opt_out    sizeof(void *)
-#define SIZE_inout      sizeof(void *)
-#define SIZE_opt_inout  sizeof(void *)
-#define SIZE_quant      sizeof(void *)
-#define SIZE_i32        4
-#define SIZE_i64        8
-#define SIZE_f32        4
-#define SIZE_choice     4
-#define FIELD(STRUCT, kind, name, types, shape, doc) \
+#define SIZE_in        sizeof(void *)
+#define SIZE_opt_in    sizeof(void *)
+#define SIZE_out       sizeof(void *)
+#define SIZE_opt_out   sizeof(void *)
+#define SIZE_inout     sizeof(void *)
+#define SIZE_opt_inout sizeof(void *)
+#define SIZE_quant     sizeof(void *)
+#define SIZE_i32       4
+#define SIZE_i64       8
+#define SIZE_f32       4
+#define SIZE_choice    4
+#define FIELD(STRUCT, kind, name, types, shape, doc)                                               \
     {#name, #kind, offsetof(STRUCT, name), SIZE_##kind, types, shape, doc, NULL, 0, 0},
 
 #define FIELD_attention(k, n, t, s, d)      FIELD(tenon_attention_args, k, n, t, s, d)
@@ -66,9 +67,9 @@ static const struct {
 
 /* The last entry keeps a list without flags from being an empty array. */
 #define FLAG(name, bit, doc) {#name, 1u << bit, 0, doc},
-#define TABLES(op, OP, number, doc)                                                                 \
-    static tenon_field_info op##_fields[] = {TENON_##OP##_FIELDS(FIELD_##op)};                      \
-    static const tenon_flag_info op##_flags[] = {TENON_##OP##_FLAGS(FLAG){NULL, 0, 0, NULL}};       \
+#define TABLES(op, OP, number, doc)                                                                \
+    static tenon_field_info op##_fields[] = {TENON_##OP##_FIELDS(FIELD_##op)};                     \
+    static const tenon_flag_info op##_flags[] = {TENON_##OP##_FLAGS(FLAG){NULL, 0, 0, NULL}};      \
     _Static_assert(sizeof(tenon_##op##_args) <= TENON_MAX_ARGS_BYTES, "args struct of " #op);
 TENON_OP_LIST(TABLES)
 static tenon_field_info quant_fields[] = {TENON_QUANT_FIELDS(FIELD_quant_struct)};
@@ -79,7 +80,8 @@ static tenon_op_info quant_schema;
 static tenon_field_code quant_codes[sizeof quant_fields / sizeof quant_fields[0]];
 static pthread_once_t build_once = PTHREAD_ONCE_INIT;
 
-/* A list that cannot be compiled is a defect of the library, found by the first test that runs; there is nothing to return it to. */
+/* A list that cannot be compiled is a defect of the library, found by the first test that runs;
+ * there is nothing to return it to. */
 static void defect(const char *op, const char *field, const char *what) {
     fprintf(stderr, "tenon: field list of %s: %s: %s\n", op, field, what);
     abort();
@@ -87,14 +89,17 @@ static void defect(const char *op, const char *field, const char *what) {
 
 static int8_t symbol_index(tenon_schema *s, const char *name, size_t length, const char *field) {
     for (int i = 0; i < s->n_symbols; i++)
-        if (strlen(s->symbols[i]) == length && !memcmp(s->symbols[i], name, length)) return (int8_t)i;
-    if (s->n_symbols == TENON_MAX_SYMBOLS || length >= sizeof s->symbols[0]) defect(s->info.name, field, "too many or too long symbols");
+        if (strlen(s->symbols[i]) == length && !memcmp(s->symbols[i], name, length))
+            return (int8_t)i;
+    if (s->n_symbols == TENON_MAX_SYMBOLS || length >= sizeof s->symbols[0])
+        defect(s->info.name, field, "too many or too long symbols");
     memcpy(s->symbols[s->n_symbols], name, length);
     return (int8_t)s->n_symbols++;
 }
 
 /* One extent, up to ',' or ']': "*", "1", "name", "~name", "~name+1". */
-static const char *parse_dim(tenon_schema *s, const char *p, tenon_dim_rule *dim, const char *field) {
+static const char *parse_dim(tenon_schema *s, const char *p, tenon_dim_rule *dim,
+                             const char *field) {
     while (*p == ' ') p++;
     if (*p == '~') dim->bound = true, p++;
     if (*p == '*') {
@@ -114,7 +119,8 @@ static const char *parse_dim(tenon_schema *s, const char *p, tenon_dim_rule *dim
     return p;
 }
 
-static void parse_shapes(tenon_schema *s, tenon_slot_rule *slot, const char *text, const char *field) {
+static void parse_shapes(tenon_schema *s, tenon_slot_rule *slot, const char *text,
+                         const char *field) {
     if (!strcmp(text, "*")) {
         slot->any_shape = true;
         return;
@@ -122,10 +128,12 @@ static void parse_shapes(tenon_schema *s, tenon_slot_rule *slot, const char *tex
     const char *p = text;
     for (;;) {
         while (*p == ' ') p++;
-        if (*p != '[' || slot->n_shapes == TENON_MAX_SHAPES) defect(s->info.name, field, "bad shape");
+        if (*p != '[' || slot->n_shapes == TENON_MAX_SHAPES)
+            defect(s->info.name, field, "bad shape");
         tenon_shape_rule *shape = &slot->shapes[slot->n_shapes++];
         do {
-            if (shape->ndim == TENON_MAX_RULE_NDIM) defect(s->info.name, field, "too many dimensions");
+            if (shape->ndim == TENON_MAX_RULE_NDIM)
+                defect(s->info.name, field, "too many dimensions");
             p = parse_dim(s, p + 1, &shape->dim[shape->ndim++], field);
         } while (*p == ',');
         p++;
@@ -149,8 +157,8 @@ static uint32_t parse_types(const char *op, const char *field, const char *text)
     return mask;
 }
 
-static void add_slot(tenon_schema *s, const tenon_field_info *f, uint16_t field, int16_t member, uint16_t offset,
-                     uint16_t member_offset, bool written) {
+static void add_slot(tenon_schema *s, const tenon_field_info *f, uint16_t field, int16_t member,
+                     uint16_t offset, uint16_t member_offset, bool written) {
     if (s->n_slots == TENON_MAX_SLOTS) defect(s->info.name, f->name, "too many tensors");
     tenon_slot_rule *slot = &s->slots[s->n_slots++];
     slot->field = field;
@@ -163,12 +171,16 @@ static void add_slot(tenon_schema *s, const tenon_field_info *f, uint16_t field,
     parse_shapes(s, slot, f->shape, f->name);
 }
 
-static bool kind_writes(const char *kind) { return strstr(kind, "out") != NULL; }
+static bool kind_writes(const char *kind) {
+    return strstr(kind, "out") != NULL;
+}
 
-/* quantize and moe_dispatch write the scale and zero point of the descriptor of what they write; unpack_weights writes all its tensors. */
+/* quantize and moe_dispatch write the scale and zero point of the descriptor of what they write;
+ * unpack_weights writes all its tensors. */
 static bool quant_member_written(const char *op, const char *field, const char *member) {
     bool scales = !strcmp(member, "scale") || !strcmp(member, "zero_point");
-    if (!strcmp(op, "quantize") || (!strcmp(op, "moe_dispatch") && !strcmp(field, "x_out_quant"))) return scales;
+    if (!strcmp(op, "quantize") || (!strcmp(op, "moe_dispatch") && !strcmp(field, "x_out_quant")))
+        return scales;
     return !strcmp(op, "unpack_weights");
 }
 
@@ -187,7 +199,8 @@ static void add_range(tenon_schema *s, const tenon_field_info *f) {
         last->bytes = (uint16_t)(last->bytes + f->size_bytes);
         return;
     }
-    if (s->n_ranges == TENON_MAX_RANGES) defect(s->info.name, f->name, "too many ranges of scalars");
+    if (s->n_ranges == TENON_MAX_RANGES)
+        defect(s->info.name, f->name, "too many ranges of scalars");
     s->ranges[s->n_ranges++] = (tenon_range){(uint16_t)f->offset_bytes, (uint16_t)f->size_bytes};
 }
 
@@ -201,11 +214,13 @@ static void set_choices(const char *op, tenon_field_info *f) {
     defect(op, f->name, "unknown enumeration");
 }
 
-/* Tail padding would let a field be appended without a change of sizeof: a short struct could then not be told from a full one. */
+/* Tail padding would let a field be appended without a change of sizeof: a short struct could then
+ * not be told from a full one. */
 static void check_no_padding(const tenon_op_info *info, size_t head_bytes) {
     size_t end = head_bytes;
     for (uint32_t i = 0; i < info->n_fields; i++) {
-        if (info->fields[i].offset_bytes != end) defect(info->name, info->fields[i].name, "padding before the field");
+        if (info->fields[i].offset_bytes != end)
+            defect(info->name, info->fields[i].name, "padding before the field");
         end += info->fields[i].size_bytes;
     }
     if (end != info->args_size_bytes) defect(info->name, "(end)", "padding after the last field");
@@ -222,13 +237,15 @@ static void compile(tenon_schema *s, tenon_field_info *fields) {
         s->code[i].quant = (uint8_t)s->n_quants;
         if (!strcmp(f->kind, "choice")) set_choices(info->name, f);
         if (!strcmp(f->kind, "quant")) {
-            if (s->n_quants == TENON_MAX_QUANTS) defect(info->name, f->name, "too many quant fields");
+            if (s->n_quants == TENON_MAX_QUANTS)
+                defect(info->name, f->name, "too many quant fields");
             s->quant_offset[s->n_quants] = (uint16_t)f->offset_bytes;
             s->quant_field[s->n_quants++] = (uint16_t)i;
             for (uint32_t m = 0; m < quant_schema.n_fields; m++)
                 if (!strcmp(quant_fields[m].kind, "opt_in"))
-                    add_slot(s, &quant_fields[m], (uint16_t)i, (int16_t)m, (uint16_t)f->offset_bytes,
-                             (uint16_t)quant_fields[m].offset_bytes, quant_member_written(info->name, f->name, quant_fields[m].name));
+                    add_slot(s, &quant_fields[m], (uint16_t)i, (int16_t)m,
+                             (uint16_t)f->offset_bytes, (uint16_t)quant_fields[m].offset_bytes,
+                             quant_member_written(info->name, f->name, quant_fields[m].name));
         } else if (f->size_bytes == sizeof(void *) && strcmp(f->kind, "i64")) {
             add_slot(s, f, (uint16_t)i, -1, (uint16_t)f->offset_bytes, 0, kind_writes(f->kind));
         } else {
@@ -238,18 +255,32 @@ static void compile(tenon_schema *s, tenon_field_info *fields) {
 }
 
 static void build(void) {
-    quant_schema = (tenon_op_info){sizeof quant_schema, -1, "quant", "quantization descriptor beside a tensor", sizeof(tenon_quant),
-                                   sizeof quant_fields / sizeof quant_fields[0], quant_fields, quant_flags,
-                                   sizeof quant_flags / sizeof quant_flags[0] - 1, 0};
+    quant_schema = (tenon_op_info){sizeof quant_schema,
+                                   -1,
+                                   "quant",
+                                   "quantization descriptor beside a tensor",
+                                   sizeof(tenon_quant),
+                                   sizeof quant_fields / sizeof quant_fields[0],
+                                   quant_fields,
+                                   quant_flags,
+                                   sizeof quant_flags / sizeof quant_flags[0] - 1,
+                                   0};
     check_no_padding(&quant_schema, offsetof(tenon_quant, format));
     for (uint32_t i = 0; i < quant_schema.n_fields; i++) {
         quant_codes[i] = code_of(&quant_fields[i]);
         if (!strcmp(quant_fields[i].kind, "choice")) set_choices("quant", &quant_fields[i]);
     }
-#define BUILD(op, OP, number, doc)                                                                  \
-    schemas[number].info = (tenon_op_info){sizeof(tenon_op_info), number, #op, doc, sizeof(tenon_##op##_args), \
-                                           sizeof op##_fields / sizeof op##_fields[0], op##_fields, op##_flags, \
-                                           sizeof op##_flags / sizeof op##_flags[0] - 1, 0};         \
+#define BUILD(op, OP, number, doc)                                                                 \
+    schemas[number].info = (tenon_op_info){sizeof(tenon_op_info),                                  \
+                                           number,                                                 \
+                                           #op,                                                    \
+                                           doc,                                                    \
+                                           sizeof(tenon_##op##_args),                              \
+                                           sizeof op##_fields / sizeof op##_fields[0],             \
+                                           op##_fields,                                            \
+                                           op##_flags,                                             \
+                                           sizeof op##_flags / sizeof op##_flags[0] - 1,           \
+                                           0};                                                     \
     compile(&schemas[number], op##_fields);
     TENON_OP_LIST(BUILD)
 }
@@ -264,7 +295,9 @@ const tenon_op_info *tenon_quant_schema(void) {
     return &quant_schema;
 }
 
-const tenon_field_code *tenon_quant_codes(void) { return quant_codes; }
+const tenon_field_code *tenon_quant_codes(void) {
+    return quant_codes;
+}
 
 int32_t tenon_op_by_name(const char *name) {
     for (int32_t op = 0; op < TENON_OP_COUNT; op++)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The field lists of abi/, compiled into tables: what the API shows (tenon_op_info) and what validation reads (slots, shapes). */
+/* The field lists of abi/, compiled into tables: what the API shows (tenon_op_info) and what
+ * validation reads (slots, shapes). */
 #ifndef TENON_SCHEMA_H
 #define TENON_SCHEMA_H
 
@@ -19,7 +20,8 @@ enum {
     TENON_MAX_ARGS_BYTES = 512
 };
 
-/* One extent of a shape rule: symbol + add; or the literal `add` if symbol is TENON_DIM_LITERAL; or anything. */
+/* One extent of a shape rule: symbol + add; or the literal `add` if symbol is TENON_DIM_LITERAL; or
+ * anything. */
 enum { TENON_DIM_ANY = -1, TENON_DIM_LITERAL = -2 };
 typedef struct tenon_dim_rule {
     int8_t symbol;
@@ -82,23 +84,36 @@ int32_t tenon_op_by_name(const char *name);
 /* Indices of fields:  TENON_FIELD(attention, q). */
 #define TENON_FIELD(op, name) (TENON_FIELD_INDEX_##op##_##name)
 
-#define TENON_FIELD_ENUM_attention(kind, name, types, shape, doc)      TENON_FIELD_INDEX_attention_##name,
-#define TENON_FIELD_ENUM_mla_attention(kind, name, types, shape, doc)  TENON_FIELD_INDEX_mla_attention_##name,
-#define TENON_FIELD_ENUM_kv_append(kind, name, types, shape, doc)      TENON_FIELD_INDEX_kv_append_##name,
-#define TENON_FIELD_ENUM_mla_append(kind, name, types, shape, doc)     TENON_FIELD_INDEX_mla_append_##name,
-#define TENON_FIELD_ENUM_kv_gather(kind, name, types, shape, doc)      TENON_FIELD_INDEX_kv_gather_##name,
-#define TENON_FIELD_ENUM_merge_states(kind, name, types, shape, doc)   TENON_FIELD_INDEX_merge_states_##name,
-#define TENON_FIELD_ENUM_moe_route(kind, name, types, shape, doc)      TENON_FIELD_INDEX_moe_route_##name,
-#define TENON_FIELD_ENUM_moe_dispatch(kind, name, types, shape, doc)   TENON_FIELD_INDEX_moe_dispatch_##name,
-#define TENON_FIELD_ENUM_moe_matmul(kind, name, types, shape, doc)     TENON_FIELD_INDEX_moe_matmul_##name,
-#define TENON_FIELD_ENUM_moe_combine(kind, name, types, shape, doc)    TENON_FIELD_INDEX_moe_combine_##name,
-#define TENON_FIELD_ENUM_moe(kind, name, types, shape, doc)            TENON_FIELD_INDEX_moe_##name,
-#define TENON_FIELD_ENUM_matmul(kind, name, types, shape, doc)         TENON_FIELD_INDEX_matmul_##name,
-#define TENON_FIELD_ENUM_pack_weights(kind, name, types, shape, doc)   TENON_FIELD_INDEX_pack_weights_##name,
-#define TENON_FIELD_ENUM_unpack_weights(kind, name, types, shape, doc) TENON_FIELD_INDEX_unpack_weights_##name,
-#define TENON_FIELD_ENUM_quantize(kind, name, types, shape, doc)       TENON_FIELD_INDEX_quantize_##name,
-#define TENON_FIELD_ENUM_dequantize(kind, name, types, shape, doc)     TENON_FIELD_INDEX_dequantize_##name,
-#define TENON_FIELD_INDICES(op, OP, number, doc) \
+#define TENON_FIELD_ENUM_attention(kind, name, types, shape, doc)                                  \
+    TENON_FIELD_INDEX_attention_##name,
+#define TENON_FIELD_ENUM_mla_attention(kind, name, types, shape, doc)                              \
+    TENON_FIELD_INDEX_mla_attention_##name,
+#define TENON_FIELD_ENUM_kv_append(kind, name, types, shape, doc)                                  \
+    TENON_FIELD_INDEX_kv_append_##name,
+#define TENON_FIELD_ENUM_mla_append(kind, name, types, shape, doc)                                 \
+    TENON_FIELD_INDEX_mla_append_##name,
+#define TENON_FIELD_ENUM_kv_gather(kind, name, types, shape, doc)                                  \
+    TENON_FIELD_INDEX_kv_gather_##name,
+#define TENON_FIELD_ENUM_merge_states(kind, name, types, shape, doc)                               \
+    TENON_FIELD_INDEX_merge_states_##name,
+#define TENON_FIELD_ENUM_moe_route(kind, name, types, shape, doc)                                  \
+    TENON_FIELD_INDEX_moe_route_##name,
+#define TENON_FIELD_ENUM_moe_dispatch(kind, name, types, shape, doc)                               \
+    TENON_FIELD_INDEX_moe_dispatch_##name,
+#define TENON_FIELD_ENUM_moe_matmul(kind, name, types, shape, doc)                                 \
+    TENON_FIELD_INDEX_moe_matmul_##name,
+#define TENON_FIELD_ENUM_moe_combine(kind, name, types, shape, doc)                                \
+    TENON_FIELD_INDEX_moe_combine_##name,
+#define TENON_FIELD_ENUM_moe(kind, name, types, shape, doc)    TENON_FIELD_INDEX_moe_##name,
+#define TENON_FIELD_ENUM_matmul(kind, name, types, shape, doc) TENON_FIELD_INDEX_matmul_##name,
+#define TENON_FIELD_ENUM_pack_weights(kind, name, types, shape, doc)                               \
+    TENON_FIELD_INDEX_pack_weights_##name,
+#define TENON_FIELD_ENUM_unpack_weights(kind, name, types, shape, doc)                             \
+    TENON_FIELD_INDEX_unpack_weights_##name,
+#define TENON_FIELD_ENUM_quantize(kind, name, types, shape, doc) TENON_FIELD_INDEX_quantize_##name,
+#define TENON_FIELD_ENUM_dequantize(kind, name, types, shape, doc)                                 \
+    TENON_FIELD_INDEX_dequantize_##name,
+#define TENON_FIELD_INDICES(op, OP, number, doc)                                                   \
     enum { TENON_##OP##_FIELDS(TENON_FIELD_ENUM_##op) TENON_FIELD_COUNT_##op };
 TENON_OP_LIST(TENON_FIELD_INDICES)
 

@@ -33,18 +33,22 @@ typedef struct parser {
     tenon_error *error;
 } parser;
 
-static int32_t fail_at(const parser *p, const char *at, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static int32_t fail_at(const parser *p, const char *at, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 static int32_t fail_at(const parser *p, const char *at, const char *format, ...) {
     char message[240];
     va_list list;
     va_start(list, format);
     vsnprintf(message, sizeof message, format, list);
     va_end(list);
-    return tenon_fail(p->error, TENON_STATUS_INVALID_ARGUMENT, p->schema->info.op, -1, "%s: signature, column %d, at \"%.24s\": %s", p->schema->info.name,
+    return tenon_fail(p->error, TENON_STATUS_INVALID_ARGUMENT, p->schema->info.op, -1,
+                      "%s: signature, column %d, at \"%.24s\": %s", p->schema->info.name,
                       (int)(at - p->text) + 1, at, message);
 }
 
-static void skip_spaces(parser *p) { p->at += strspn(p->at, " \t\n"); }
+static void skip_spaces(parser *p) {
+    p->at += strspn(p->at, " \t\n");
+}
 
 static bool take(parser *p, char c) {
     skip_spaces(p);
@@ -61,7 +65,9 @@ static size_t take_word(parser *p, const char **word) {
     return (size_t)(p->at - *word);
 }
 
-static bool is_word(const char *name, const char *word, size_t length) { return strlen(name) == length && !memcmp(name, word, length); }
+static bool is_word(const char *name, const char *word, size_t length) {
+    return strlen(name) == length && !memcmp(name, word, length);
+}
 
 static int find_type(const char *word, size_t length) {
     for (int t = 0; t < TENON_CALL_TYPE_COUNT; t++)
@@ -160,18 +166,28 @@ static int32_t parse_source(parser *p, tenon_accessor *a) {
     else if (is_word("user", word, length))
         a->source = TENON_SOURCE_USER;
     else
-        return fail_at(p, word, "neither a field of %s nor one of flags, stream, workspace, workspace_bytes, fault, args, user", p->schema->info.name);
+        return fail_at(p, word,
+                       "neither a field of %s nor one of flags, stream, workspace, "
+                       "workspace_bytes, fault, args, user",
+                       p->schema->info.name);
     return TENON_OK;
 }
 
-/* Integers become any integer type (checked in each call), f32 becomes f32 or f64, pointers stay pointers. */
+/* Integers become any integer type (checked in each call), f32 becomes f32 or f64, pointers stay
+ * pointers. */
 static int32_t check_type(const parser *p, const tenon_accessor *a, const char *at) {
     bool is_extent = a->source == TENON_SOURCE_SHAPE || a->source == TENON_SOURCE_STRIDE;
     if (is_extent || (a->source == TENON_SOURCE_PLAIN && call_types[a->stored].is_integer))
-        return call_types[a->type].is_integer ? TENON_OK : fail_at(p, at, "an integer cannot be passed as %s", call_types[a->type].name);
+        return call_types[a->type].is_integer
+                   ? TENON_OK
+                   : fail_at(p, at, "an integer cannot be passed as %s", call_types[a->type].name);
     if (a->source == TENON_SOURCE_PLAIN && a->stored == TENON_CALL_f32)
-        return a->type == TENON_CALL_f32 || a->type == TENON_CALL_f64 ? TENON_OK : fail_at(p, at, "an f32 cannot be passed as %s", call_types[a->type].name);
-    return a->type == TENON_CALL_ptr ? TENON_OK : fail_at(p, at, "a pointer cannot be passed as %s", call_types[a->type].name);
+        return a->type == TENON_CALL_f32 || a->type == TENON_CALL_f64
+                   ? TENON_OK
+                   : fail_at(p, at, "an f32 cannot be passed as %s", call_types[a->type].name);
+    return a->type == TENON_CALL_ptr
+               ? TENON_OK
+               : fail_at(p, at, "a pointer cannot be passed as %s", call_types[a->type].name);
 }
 
 static int32_t parse_argument(parser *p, tenon_call_form *form) {
@@ -180,9 +196,11 @@ static int32_t parse_argument(parser *p, tenon_call_form *form) {
     size_t length = take_word(p, &word);
     int type = find_type(word, length);
     if (!strncmp(word, "...", 3)) return fail_at(p, word, "variadic functions cannot be called");
-    if (*word == '{' || is_word("struct", word, length)) return fail_at(p, word, "structs cannot be passed by value, take a pointer");
+    if (*word == '{' || is_word("struct", word, length))
+        return fail_at(p, word, "structs cannot be passed by value, take a pointer");
     if (type < 0) return fail_at(p, word, "expected a type: %s", known);
-    if (form->n_args == TENON_MAX_CALL_ARGS) return fail_at(p, word, "more than %d arguments", TENON_MAX_CALL_ARGS);
+    if (form->n_args == TENON_MAX_CALL_ARGS)
+        return fail_at(p, word, "more than %d arguments", TENON_MAX_CALL_ARGS);
     if (!take(p, ':')) return fail_at(p, p->at, "expected : and a source");
     a->type = (uint8_t)type;
     skip_spaces(p);
@@ -199,7 +217,8 @@ static int32_t parse(parser *p, tenon_call_form *form) {
     const char *word;
     size_t length = take_word(p, &word);
     form->returns_status = is_word("i32", word, length);
-    if (!form->returns_status && !is_word("void", word, length)) return fail_at(p, word, "the return type must be void or i32");
+    if (!form->returns_status && !is_word("void", word, length))
+        return fail_at(p, word, "the return type must be void or i32");
     if (!take(p, '(')) return fail_at(p, p->at, "expected (");
     if (!take(p, ')')) {
         do {
@@ -212,45 +231,65 @@ static int32_t parse(parser *p, tenon_call_form *form) {
     return *p->at ? fail_at(p, p->at, "nothing may follow the closing )") : TENON_OK;
 }
 
-int32_t tenon_form_compile(const tenon_schema *schema, const char *signature, tenon_call_form *form, tenon_error *error) {
+int32_t tenon_form_compile(const tenon_schema *schema, const char *signature, tenon_call_form *form,
+                           tenon_error *error) {
     int32_t op = schema->info.op;
     memset(form, 0, sizeof *form);
     form->schema = schema;
-    if (!signature) return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, op, -1, "%s: signature is NULL", schema->info.name);
+    if (!signature)
+        return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, op, -1, "%s: signature is NULL",
+                          schema->info.name);
     size_t bytes = 0;
     while (bytes < sizeof form->text && signature[bytes]) bytes++;
     if (bytes == sizeof form->text)
-        return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, op, -1, "%s: the signature is longer than %d characters", schema->info.name,
+        return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, op, -1,
+                          "%s: the signature is longer than %d characters", schema->info.name,
                           TENON_MAX_SIGNATURE_BYTES - 1);
     memcpy(form->text, signature, bytes);
     parser p = {schema, form->text, form->text, error};
     int32_t status = parse(&p, form);
     if (status) return status;
-    ffi_status prepared = ffi_prep_cif(&form->cif, FFI_DEFAULT_ABI, form->n_args, form->returns_status ? &ffi_type_sint32 : &ffi_type_void, form->types);
+    ffi_status prepared =
+        ffi_prep_cif(&form->cif, FFI_DEFAULT_ABI, form->n_args,
+                     form->returns_status ? &ffi_type_sint32 : &ffi_type_void, form->types);
     if (prepared != FFI_OK)
-        return tenon_fail(error, TENON_STATUS_INTERNAL, op, -1, "%s: libffi does not take the signature \"%.100s\" (%d)", schema->info.name, form->text,
-                          (int)prepared);
+        return tenon_fail(error, TENON_STATUS_INTERNAL, op, -1,
+                          "%s: libffi does not take the signature \"%.100s\" (%d)",
+                          schema->info.name, form->text, (int)prepared);
     return TENON_OK;
 }
 
-static int32_t fail_range(const tenon_call_form *form, const tenon_accessor *a, int64_t value, tenon_error *error) __attribute__((cold, noinline));
-static int32_t fail_range(const tenon_call_form *form, const tenon_accessor *a, int64_t value, tenon_error *error) {
-    return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, form->schema->info.op, -1, "%s: %.*s=%lld does not fit the signature's %s", form->schema->info.name,
-                      (int)a->text_bytes, form->text + a->text_at, (long long)value, call_types[a->type].name);
+static int32_t fail_range(const tenon_call_form *form, const tenon_accessor *a, int64_t value,
+                          tenon_error *error) __attribute__((cold, noinline));
+static int32_t fail_range(const tenon_call_form *form, const tenon_accessor *a, int64_t value,
+                          tenon_error *error) {
+    return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, form->schema->info.op, -1,
+                      "%s: %.*s=%lld does not fit the signature's %s", form->schema->info.name,
+                      (int)a->text_bytes, form->text + a->text_at, (long long)value,
+                      call_types[a->type].name);
 }
 
-static int32_t store_integer(const tenon_call_form *form, const tenon_accessor *a, int64_t value, tenon_call_value *out, tenon_error *error) {
+static int32_t store_integer(const tenon_call_form *form, const tenon_accessor *a, int64_t value,
+                             tenon_call_value *out, tenon_error *error) {
     bool fits = true;
     switch (a->type) {
-    case TENON_CALL_i32: fits = value >= INT32_MIN && value <= INT32_MAX, out->as_i32 = (int32_t)value; break;
-    case TENON_CALL_u32: fits = value >= 0 && value <= UINT32_MAX, out->as_u32 = (uint32_t)value; break;
-    case TENON_CALL_u64: fits = value >= 0, out->as_u64 = (uint64_t)value; break;
-    default: out->as_i64 = value;
+    case TENON_CALL_i32:
+        fits = value >= INT32_MIN && value <= INT32_MAX, out->as_i32 = (int32_t)value;
+        break;
+    case TENON_CALL_u32:
+        fits = value >= 0 && value <= UINT32_MAX, out->as_u32 = (uint32_t)value;
+        break;
+    case TENON_CALL_u64:
+        fits = value >= 0, out->as_u64 = (uint64_t)value;
+        break;
+    default:
+        out->as_i64 = value;
     }
     return fits ? TENON_OK : fail_range(form, a, value, error);
 }
 
-static int32_t read_plain(const tenon_call_form *form, const tenon_accessor *a, const void *args, tenon_call_value *out, tenon_error *error) {
+static int32_t read_plain(const tenon_call_form *form, const tenon_accessor *a, const void *args,
+                          tenon_call_value *out, tenon_error *error) {
     const char *at = (const char *)args + a->offset;
     static const tenon_call_value zero;
     if (a->member_offset >= 0) {
@@ -258,32 +297,49 @@ static int32_t read_plain(const tenon_call_form *form, const tenon_accessor *a, 
         at = descriptor ? descriptor + a->member_offset : (const char *)&zero;
     }
     switch (a->stored) {
-    case TENON_CALL_i32: return store_integer(form, a, *(const int32_t *)at, out, error);
-    case TENON_CALL_u32: return store_integer(form, a, *(const uint32_t *)at, out, error);
-    case TENON_CALL_i64: return store_integer(form, a, *(const int64_t *)at, out, error);
-    case TENON_CALL_u64: return store_integer(form, a, (int64_t)*(const uint64_t *)at, out, error);
+    case TENON_CALL_i32:
+        return store_integer(form, a, *(const int32_t *)at, out, error);
+    case TENON_CALL_u32:
+        return store_integer(form, a, *(const uint32_t *)at, out, error);
+    case TENON_CALL_i64:
+        return store_integer(form, a, *(const int64_t *)at, out, error);
+    case TENON_CALL_u64:
+        return store_integer(form, a, (int64_t)*(const uint64_t *)at, out, error);
     case TENON_CALL_f32:
         if (a->type == TENON_CALL_f64)
             out->as_f64 = (double)*(const float *)at;
         else
             out->as_f32 = *(const float *)at;
         return TENON_OK;
-    default: out->as_ptr = *(void *const *)at; return TENON_OK;
+    default:
+        out->as_ptr = *(void *const *)at;
+        return TENON_OK;
     }
 }
 
-int32_t tenon_form_read(const tenon_call_form *form, const tenon_accessor *a, const void *args, void *user, tenon_call_value *value, tenon_error *error) {
+int32_t tenon_form_read(const tenon_call_form *form, const tenon_accessor *a, const void *args,
+                        void *user, tenon_call_value *value, tenon_error *error) {
     const DLTensor *t;
     switch (a->source) {
-    case TENON_SOURCE_PLAIN: return read_plain(form, a, args, value, error);
-    case TENON_SOURCE_ARGS: value->as_ptr = (void *)(uintptr_t)args; return TENON_OK;
-    case TENON_SOURCE_USER: value->as_ptr = user; return TENON_OK;
-    default: t = tenon_accessor_tensor(a, args);
+    case TENON_SOURCE_PLAIN:
+        return read_plain(form, a, args, value, error);
+    case TENON_SOURCE_ARGS:
+        value->as_ptr = (void *)(uintptr_t)args;
+        return TENON_OK;
+    case TENON_SOURCE_USER:
+        value->as_ptr = user;
+        return TENON_OK;
+    default:
+        t = tenon_accessor_tensor(a, args);
     }
     if (a->source == TENON_SOURCE_DATA) {
         value->as_ptr = tenon_data(t);
         return TENON_OK;
     }
     bool has = t && a->index < t->ndim;
-    return store_integer(form, a, !has ? 0 : a->source == TENON_SOURCE_SHAPE ? t->shape[a->index] : t->strides[a->index], value, error);
+    return store_integer(form, a,
+                         !has                              ? 0
+                         : a->source == TENON_SOURCE_SHAPE ? t->shape[a->index]
+                                                           : t->strides[a->index],
+                         value, error);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The text of a C signature, compiled once to accessors and a prepared libffi call.
  *
- * "i32(ptr:a.data, i64:a.shape[0], f32:softmax_scale, ptr:user)": the grammar is documented above tenon_foreign_kernel in tenon.h. */
+ * "i32(ptr:a.data, i64:a.shape[0], f32:softmax_scale, ptr:user)": the grammar is documented above
+ * tenon_foreign_kernel in tenon.h. */
 #ifndef TENON_SIGNATURE_H
 #define TENON_SIGNATURE_H
 
@@ -12,19 +13,27 @@
 enum { TENON_MAX_CALL_ARGS = 64, TENON_MAX_SIGNATURE_BYTES = 1536 };
 
 /* X(name, C type, libffi type, is_integer) */
-#define TENON_CALL_TYPE_LIST(X)                                                                     \
-    X(ptr, void *, ffi_type_pointer, 0)                                                             \
-    X(i64, int64_t, ffi_type_sint64, 1)                                                             \
-    X(i32, int32_t, ffi_type_sint32, 1)                                                             \
-    X(u64, uint64_t, ffi_type_uint64, 1)                                                            \
-    X(u32, uint32_t, ffi_type_uint32, 1)                                                            \
-    X(f64, double, ffi_type_double, 0)                                                              \
+#define TENON_CALL_TYPE_LIST(X)                                                                    \
+    X(ptr, void *, ffi_type_pointer, 0)                                                            \
+    X(i64, int64_t, ffi_type_sint64, 1)                                                            \
+    X(i32, int32_t, ffi_type_sint32, 1)                                                            \
+    X(u64, uint64_t, ffi_type_uint64, 1)                                                           \
+    X(u32, uint32_t, ffi_type_uint32, 1)                                                           \
+    X(f64, double, ffi_type_double, 0)                                                             \
     X(f32, float, ffi_type_float, 0)
 #define TENON_E_CALL_TYPE(name, c_type, ffi, is_integer) TENON_CALL_##name,
 enum { TENON_CALL_TYPE_LIST(TENON_E_CALL_TYPE) TENON_CALL_TYPE_COUNT };
 
-/* Where a value stands: a plain member of the args struct or of a descriptor; part of a tensor; or the call itself. */
-enum { TENON_SOURCE_PLAIN, TENON_SOURCE_DATA, TENON_SOURCE_SHAPE, TENON_SOURCE_STRIDE, TENON_SOURCE_ARGS, TENON_SOURCE_USER };
+/* Where a value stands: a plain member of the args struct or of a descriptor; part of a tensor; or
+ * the call itself. */
+enum {
+    TENON_SOURCE_PLAIN,
+    TENON_SOURCE_DATA,
+    TENON_SOURCE_SHAPE,
+    TENON_SOURCE_STRIDE,
+    TENON_SOURCE_ARGS,
+    TENON_SOURCE_USER
+};
 
 typedef struct tenon_accessor {
     uint8_t type;          /* TENON_CALL_*: what the C function takes */
@@ -55,14 +64,17 @@ typedef struct tenon_call_form {
 } tenon_call_form;
 
 /* Fills *form in place. Errors name the column, counted from 1. */
-int32_t tenon_form_compile(const tenon_schema *schema, const char *signature, tenon_call_form *form, tenon_error *error);
+int32_t tenon_form_compile(const tenon_schema *schema, const char *signature, tenon_call_form *form,
+                           tenon_error *error);
 
-/* The value that an accessor names in a full args struct whose tensors have strides. Fails where an integer does not fit its type. */
-int32_t tenon_form_read(const tenon_call_form *form, const tenon_accessor *accessor, const void *args, void *user, tenon_call_value *value,
-                        tenon_error *error);
+/* The value that an accessor names in a full args struct whose tensors have strides. Fails where an
+ * integer does not fit its type. */
+int32_t tenon_form_read(const tenon_call_form *form, const tenon_accessor *accessor,
+                        const void *args, void *user, tenon_call_value *value, tenon_error *error);
 
 /* The tensor that the accessor's source is a part of; NULL where the field is NULL. */
-static inline const DLTensor *tenon_accessor_tensor(const tenon_accessor *accessor, const void *args) {
+static inline const DLTensor *tenon_accessor_tensor(const tenon_accessor *accessor,
+                                                    const void *args) {
     const void *field = *(void *const *)((const char *)args + accessor->offset);
     if (!field || accessor->member_offset < 0) return (const DLTensor *)field;
     return *(const DLTensor *const *)((const char *)field + accessor->member_offset);

@@ -35,7 +35,8 @@ static void write_line(tenon_context *context, tenon_trace *trace, const char *t
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) {
             trace->broken = true;
-            tenon_log(context, TENON_LOG_ERROR, "trace: write failed (errno %d), the trace ends here", errno);
+            tenon_log(context, TENON_LOG_ERROR,
+                      "trace: write failed (errno %d), the trace ends here", errno);
             return;
         }
         text += n;
@@ -45,13 +46,15 @@ static void write_line(tenon_context *context, tenon_trace *trace, const char *t
 
 int32_t tenon_trace_open(tenon_context *context, const char *path, tenon_error *error) {
     tenon_trace *trace = tenon_platform_allocate(&context->platform, sizeof *trace);
-    if (!trace) return tenon_fail(error, TENON_STATUS_NO_MEMORY, -1, -1, "trace: %zu bytes", sizeof *trace);
+    if (!trace)
+        return tenon_fail(error, TENON_STATUS_NO_MEMORY, -1, -1, "trace: %zu bytes", sizeof *trace);
     memset(trace, 0, sizeof *trace);
     trace->file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (trace->file < 0) {
         int why = errno;
         tenon_platform_release(&context->platform, trace, sizeof *trace);
-        return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, -1, -1, "trace file %s cannot be opened for writing (errno %d)", path, why);
+        return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, -1, -1,
+                          "trace file %s cannot be opened for writing (errno %d)", path, why);
     }
     pthread_mutex_init(&trace->lock, NULL);
     context->trace = trace;
@@ -59,7 +62,8 @@ int32_t tenon_trace_open(tenon_context *context, const char *path, tenon_error *
 }
 
 static uint64_t hash(const char *text, size_t bytes) {
-    uint64_t h = 0xcbf29ce484222325u; /* FNV-1a, then mixed so that the low bits are good for the table */
+    uint64_t h =
+        0xcbf29ce484222325u; /* FNV-1a, then mixed so that the low bits are good for the table */
     for (size_t i = 0; i < bytes; i++) h = (h ^ (unsigned char)text[i]) * 0x100000001b3u;
     h ^= h >> 32;
     h *= 0x9e3779b97f4a7c15u;
@@ -75,10 +79,12 @@ static entry *find(tenon_trace *trace, uint64_t id) {
     return &trace->table[at];
 }
 
-static void record(tenon_context *context, tenon_trace *trace, const tenon_plan *plan, const void *args) {
+static void record(tenon_context *context, tenon_trace *trace, const tenon_plan *plan,
+                   const void *args) {
     enum { ID_BYTES = 32 };
     bool on_host = plan->backend->id == TENON_BACKEND_CPU;
-    size_t bytes = tenon_problem_text(plan->signature.schema, args, on_host, trace->line, sizeof trace->line - ID_BYTES);
+    size_t bytes = tenon_problem_text(plan->signature.schema, args, on_host, trace->line,
+                                      sizeof trace->line - ID_BYTES);
     uint64_t id = hash(trace->line, bytes);
     entry *e = bytes ? find(trace, id) : NULL;
     if (!e) {
@@ -89,7 +95,8 @@ static void record(tenon_context *context, tenon_trace *trace, const tenon_plan 
     if (e->id) return;
     e->id = id;
     trace->n_problems++;
-    bytes += (size_t)snprintf(trace->line + bytes, ID_BYTES, " # id=%016llx\n", (unsigned long long)id);
+    bytes +=
+        (size_t)snprintf(trace->line + bytes, ID_BYTES, " # id=%016llx\n", (unsigned long long)id);
     write_line(context, trace, trace->line, bytes);
 }
 
@@ -106,11 +113,13 @@ void tenon_trace_close(tenon_context *context) {
     for (uint32_t i = 0; i < TABLE_SIZE; i++) {
         const entry *e = &trace->table[i];
         if (e->runs < 2) continue;
-        int bytes = snprintf(trace->line, sizeof trace->line, "# runs=%llu id=%016llx\n", (unsigned long long)e->runs, (unsigned long long)e->id);
+        int bytes = snprintf(trace->line, sizeof trace->line, "# runs=%llu id=%016llx\n",
+                             (unsigned long long)e->runs, (unsigned long long)e->id);
         write_line(context, trace, trace->line, (size_t)bytes);
     }
     if (trace->left_out) {
-        int bytes = snprintf(trace->line, sizeof trace->line, "# left_out=%llu\n", (unsigned long long)trace->left_out);
+        int bytes = snprintf(trace->line, sizeof trace->line, "# left_out=%llu\n",
+                             (unsigned long long)trace->left_out);
         write_line(context, trace, trace->line, (size_t)bytes);
     }
     close(trace->file);

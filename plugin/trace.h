@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* TENON_TRACE: the problems that a host really ran, one line each, in the form that tenonbench --batch reads back.
+/* TENON_TRACE: the problems that a host really ran, one line each, in the form that tenonbench
+ * --batch reads back.
  *
  * The one thing in run that may lock and call the system, and only where it was asked for. */
 #ifndef TENON_TRACE_H

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What Tenon needs of TVM-FFI's C ABI (github.com/apache/tvm-ffi): the layout of a value and the two services it may call.
+/* What Tenon needs of TVM-FFI's C ABI (github.com/apache/tvm-ffi): the layout of a value and the
+ * two services it may call.
  *
- * Nothing is linked. The services are looked for in the process when they are first needed, and without them the adapters still work. */
+ * Nothing is linked. The services are looked for in the process when they are first needed, and
+ * without them the adapters still work. */
 #ifndef TENON_TVM_FFI_H
 #define TENON_TVM_FFI_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* Tags of a value. 0 to 7 are those of tenon_value; from 64 on, v leads to an object with a header. */
+/* Tags of a value. 0 to 7 are those of tenon_value; from 64 on, v leads to an object with a header.
+ */
 enum {
     TENON_FFI_NONE = 0,
     TENON_FFI_INT = 1,
@@ -33,14 +36,16 @@ typedef struct tenon_ffi_any {
         char as_bytes[8];
     } v;
 } tenon_ffi_any;
-_Static_assert(sizeof(tenon_ffi_any) == 16 && offsetof(tenon_ffi_any, v) == 8, "a TVM-FFI value has 16 bytes");
+_Static_assert(sizeof(tenon_ffi_any) == 16 && offsetof(tenon_ffi_any, v) == 8,
+               "a TVM-FFI value has 16 bytes");
 
 typedef struct tenon_ffi_bytes {
     const char *data;
     size_t bytes;
 } tenon_ffi_bytes;
 
-/* Reference counts, type, deleter. A tensor object's DLTensor, and a string object's tenon_ffi_bytes, follow at once. */
+/* Reference counts, type, deleter. A tensor object's DLTensor, and a string object's
+ * tenon_ffi_bytes, follow at once. */
 enum { TENON_FFI_OBJECT_HEADER_BYTES = 24 };
 
 /* tvm_ffi_host.c. Each does nothing where libtvm_ffi is not in the process. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Services of libtvm_ffi, found in the process that has loaded it: a weak symbol would miss a library that was loaded after this one,
- * or privately, and a link would tie Tenon to one version of it. */
+/* Services of libtvm_ffi, found in the process that has loaded it: a weak symbol would miss a
+ * library that was loaded after this one, or privately, and a link would tie Tenon to one version
+ * of it. */
 #define _GNU_SOURCE /* RTLD_NOLOAD */
 #include "tvm_ffi.h"
 
@@ -12,7 +13,8 @@ typedef void (*raise_fn)(const char *kind, const char *message);
 typedef void *(*stream_fn)(int32_t device_type, int32_t device_id);
 typedef int (*string_fn)(const tenon_ffi_bytes *input, tenon_ffi_any *output);
 
-/* Looks again as long as there is nothing: the host may load it later. Once found it stays, as the handle is kept. */
+/* Looks again as long as there is nothing: the host may load it later. Once found it stays, as the
+ * handle is kept. */
 static void *find(_Atomic(void *) *cache, const char *name) {
     void *found = atomic_load_explicit(cache, memory_order_acquire);
     if (found) return found;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What every test program needs: the library loaded as a host loads it, tensors in one line, checks that count. */
+/* What every test program needs: the library loaded as a host loads it, tensors in one line, checks
+ * that count. */
 #ifndef TENON_TEST_HOST_H
 #define TENON_TEST_HOST_H
 
@@ -15,16 +16,17 @@
 
 static int test_checks, test_failures;
 
-/* A failed check is counted and shown; the test goes on, so that one run shows all that is wrong. */
-#define CHECK(condition, ...)                                                                       \
-    do {                                                                                            \
-        test_checks++;                                                                              \
-        if (!(condition)) {                                                                         \
-            test_failures++;                                                                        \
-            fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #condition);                         \
-            fprintf(stderr, __VA_ARGS__);                                                           \
-            fputc('\n', stderr);                                                                    \
-        }                                                                                           \
+/* A failed check is counted and shown; the test goes on, so that one run shows all that is wrong.
+ */
+#define CHECK(condition, ...)                                                                      \
+    do {                                                                                           \
+        test_checks++;                                                                             \
+        if (!(condition)) {                                                                        \
+            test_failures++;                                                                       \
+            fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #condition);                        \
+            fprintf(stderr, __VA_ARGS__);                                                          \
+            fputc('\n', stderr);                                                                   \
+        }                                                                                          \
     } while (0)
 
 static inline int test_report(void) {
@@ -61,7 +63,9 @@ static inline uint64_t test_random(void) {
     state ^= state << 13, state ^= state >> 7, state ^= state << 17;
     return state;
 }
-static inline float test_uniform(void) { return (float)(int32_t)(test_random() >> 32) * 0x1p-31f; } /* [-1, 1) */
+static inline float test_uniform(void) {
+    return (float)(int32_t)(test_random() >> 32) * 0x1p-31f;
+} /* [-1, 1) */
 
 /* A tensor over memory of the caller, with room for its shape and strides. */
 typedef struct test_tensor {
@@ -69,7 +73,8 @@ typedef struct test_tensor {
     int64_t shape[8], strides[8];
 } test_tensor;
 
-static inline const DLTensor *test_view(test_tensor *t, void *data, int code, int bits, int ndim, const int64_t *shape) {
+static inline const DLTensor *test_view(test_tensor *t, void *data, int code, int bits, int ndim,
+                                        const int64_t *shape) {
     memset(t, 0, sizeof *t);
     t->view.data = data;
     t->view.device.device_type = kDLCPU;
@@ -83,6 +88,9 @@ static inline const DLTensor *test_view(test_tensor *t, void *data, int code, in
     }
     return &t->view;
 }
-#define SHAPE(...) (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[]){__VA_ARGS__}
+#define SHAPE(...)                                                                                 \
+    (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[]) {                 \
+        __VA_ARGS__                                                                                \
+    }
 
 #endif /* TENON_TEST_HOST_H */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Runs a problem through every kernel row that takes it, so that a test of the contract is a test of all of them. */
+/* Runs a problem through every kernel row that takes it, so that a test of the contract is a test
+ * of all of them. */
 #ifndef TENON_TEST_KERNELS_H
 #define TENON_TEST_KERNELS_H
 
@@ -26,26 +27,31 @@ static inline tenon_context *test_context(const tenon_api *api) {
 }
 
 /* Names of the rows of an operation that this machine can run. */
-static inline test_kernels test_kernels_of(const tenon_api *api, tenon_context *context, int32_t op) {
+static inline test_kernels test_kernels_of(const tenon_api *api, tenon_context *context,
+                                           int32_t op) {
     test_kernels k = {.api = api, .context = context};
     tenon_kernel_info info = {.struct_size = sizeof info};
     for (uint32_t i = 0; api->kernel_info(context, i, &info, NULL) == TENON_OK; i++)
-        if (info.op == op && info.available && k.count < TEST_MAX_KERNELS) memcpy(k.name[k.count++], info.name, sizeof info.name);
+        if (info.op == op && info.available && k.count < TEST_MAX_KERNELS)
+            memcpy(k.name[k.count++], info.name, sizeof info.name);
     return k;
 }
 
 /* A plan of one row; NULL if the row declines. Any other failure is one of the test. */
-static inline tenon_plan *test_plan_of(const test_kernels *k, int index, int32_t op, const void *args) {
+static inline tenon_plan *test_plan_of(const test_kernels *k, int index, int32_t op,
+                                       const void *args) {
     tenon_plan_options options = {.struct_size = sizeof options, .kernel = k->name[index]};
     tenon_error error = {.struct_size = sizeof error};
     tenon_plan *plan = NULL;
     int32_t status = k->api->plan_create(k->context, op, args, &options, &plan, &error);
-    CHECK(status == TENON_OK || status == TENON_STATUS_UNSUPPORTED, "%s: %s", k->name[index], error.text);
+    CHECK(status == TENON_OK || status == TENON_STATUS_UNSUPPORTED, "%s: %s", k->name[index],
+          error.text);
     return status ? NULL : plan;
 }
 
 /* Memory for a plan's workspace; *aligned is 64-byte aligned. Free what is returned. */
-static inline void *test_workspace(const tenon_api *api, const tenon_plan *plan, void **aligned, uint64_t *bytes) {
+static inline void *test_workspace(const tenon_api *api, const tenon_plan *plan, void **aligned,
+                                   uint64_t *bytes) {
     tenon_query query = {.struct_size = sizeof query};
     api->plan_query(plan, &query, NULL);
     *bytes = query.workspace_bytes_max;

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A weighted sum of rows, one function for each instruction set: the end of every mixture of experts. */
+/* A weighted sum of rows, one function for each instruction set: the end of every mixture of
+ * experts. */
 #ifndef TENON_COMBINE_ROWS_H
 #define TENON_COMBINE_ROWS_H
 
 #include "number.h"
 
-/* out[i] = scale * sum_s weight[s] * row[s][i] + shared[i] for i < count. The sum starts at 0 and takes row 0 first, in f32, one
- * multiply-add each (fused except in the scalar form); the result is rounded once. Pointers lead to the first element of the span. */
+/* out[i] = scale * sum_s weight[s] * row[s][i] + shared[i] for i < count. The sum starts at 0 and
+ * takes row 0 first, in f32, one multiply-add each (fused except in the scalar form); the result is
+ * rounded once. Pointers lead to the first element of the span. */
 typedef struct tenon_combine_span {
     const void *const *row;
     const float *weight;

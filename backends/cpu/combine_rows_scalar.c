@@ -3,4 +3,6 @@
 
 #include "combine_rows_body.h"
 
-void tenon_combine_rows_scalar(const tenon_combine_span *span) { combine_rows(span); }
+void tenon_combine_rows_scalar(const tenon_combine_span *span) {
+    combine_rows(span);
+}

@@ -3,4 +3,6 @@
 
 #include "combine_rows_body.h"
 
-void tenon_combine_rows_x86_avx2(const tenon_combine_span *span) { combine_rows(span); }
+void tenon_combine_rows_x86_avx2(const tenon_combine_span *span) {
+    combine_rows(span);
+}

@@ -32,7 +32,11 @@ static int32_t open_cpu(const tenon_platform *platform, void **out, tenon_reason
     tenon_cpu_allocator allocator = {pool_alloc, pool_release, (void *)(uintptr_t)&platform->host};
     if (platform->host.parallel_for) {
         int64_t n = platform->host.n_threads;
-        state->pool = tenon_cpu_pool_create_hosted(n < 1 ? 1 : n > 4096 ? 4096 : (int32_t)n, platform->host.parallel_for, platform->host.user, &allocator);
+        state->pool = tenon_cpu_pool_create_hosted(n < 1      ? 1
+                                                   : n > 4096 ? 4096
+                                                              : (int32_t)n,
+                                                   platform->host.parallel_for, platform->host.user,
+                                                   &allocator);
     } else {
         state->pool = tenon_cpu_pool_create(platform->n_threads, &allocator);
     }
@@ -51,7 +55,9 @@ static void close_cpu(void *opaque, const tenon_platform *platform) {
     tenon_platform_release(platform, state, sizeof *state);
 }
 
-static void before_plan(void *opaque) { tenon_cpu_pool_ensure(((tenon_cpu_state *)opaque)->pool); }
+static void before_plan(void *opaque) {
+    tenon_cpu_pool_ensure(((tenon_cpu_state *)opaque)->pool);
+}
 
 static bool device_info(void *opaque, uint32_t index, tenon_device_info *out) {
     const tenon_cpu_state *state = opaque;
@@ -62,15 +68,18 @@ static bool device_info(void *opaque, uint32_t index, tenon_device_info *out) {
     out->n_units = tenon_cpu_pool_threads(state->pool);
     snprintf(out->name, sizeof out->name, "%s", state->info.model[0] ? state->info.model : "cpu");
     size_t used = 0;
-    for (uint64_t bits = state->info.features; bits && used < sizeof out->feature_text; bits &= bits - 1)
-        used += (size_t)snprintf(out->feature_text + used, sizeof out->feature_text - used, used ? " %s" : "%s", tenon_cpu_feature_name(bits & (~bits + 1)));
+    for (uint64_t bits = state->info.features; bits && used < sizeof out->feature_text;
+         bits &= bits - 1)
+        used += (size_t)snprintf(out->feature_text + used, sizeof out->feature_text - used,
+                                 used ? " %s" : "%s", tenon_cpu_feature_name(bits & (~bits + 1)));
     return true;
 }
 
 static const char *lacks(void *opaque, const tenon_kernel *kernel, tenon_reason *reason) {
     const tenon_cpu_state *state = opaque;
     const char *missing = tenon_cpu_missing(state->info.features, kernel->needs);
-    return missing ? tenon_decline(reason, "this CPU has no %s, or it was masked off", missing) : NULL;
+    return missing ? tenon_decline(reason, "this CPU has no %s, or it was masked off", missing)
+                   : NULL;
 }
 
 extern const tenon_backend tenon_cpu_backend;

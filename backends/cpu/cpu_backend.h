@@ -17,9 +17,12 @@ static inline const tenon_cpu_state *tenon_cpu_state_of(const tenon_kernel_plan 
 }
 
 /* Upper bound of the `thread` argument that tasks of tenon_cpu_run see. */
-static inline int32_t tenon_cpu_threads(const tenon_kernel_plan *plan) { return tenon_cpu_pool_threads(tenon_cpu_state_of(plan)->pool); }
+static inline int32_t tenon_cpu_threads(const tenon_kernel_plan *plan) {
+    return tenon_cpu_pool_threads(tenon_cpu_state_of(plan)->pool);
+}
 
-static inline void tenon_cpu_run(const tenon_kernel_plan *plan, int64_t n_tasks, tenon_cpu_task_fn fn, void *arg) {
+static inline void tenon_cpu_run(const tenon_kernel_plan *plan, int64_t n_tasks,
+                                 tenon_cpu_task_fn fn, void *arg) {
     tenon_cpu_pool_run(tenon_cpu_state_of(plan)->pool, n_tasks, fn, arg);
 }
 

@@ -82,12 +82,18 @@ static uint64_t detect_features(void) {
     return f;
 }
 
-static void read_model(char *out, size_t cap) { strncpy(out, "aarch64", cap - 1); }
+static void read_model(char *out, size_t cap) {
+    strncpy(out, "aarch64", cap - 1);
+}
 
 #else
 
-static uint64_t detect_features(void) { return 0; }
-static void     read_model(char *out, size_t cap) { out[cap - 1] = '\0'; }
+static uint64_t detect_features(void) {
+    return 0;
+}
+static void read_model(char *out, size_t cap) {
+    out[cap - 1] = '\0';
+}
 
 #endif
 
@@ -152,7 +158,7 @@ const char *tenon_cpu_missing(uint64_t features, uint64_t needed) {
 int tenon_cpu_level_mask(const char *name, uint64_t *out) {
     static const struct {
         const char *name;
-        uint64_t    mask;
+        uint64_t mask;
     } levels[] = {
         {"scalar", 0},
         {"avx2", TENON_CPU_LEVEL_AVX2},

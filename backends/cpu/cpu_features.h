@@ -17,7 +17,7 @@
     X(AVX512DQ, 6, "avx512dq")                                                                     \
     X(AVX512VNNI, 7, "avx512_vnni")                                                                \
     X(AVX512BF16, 8, "avx512_bf16")                                                                \
-    X(AVX512VBMI, 9, "avx512vbmi")                                                                \
+    X(AVX512VBMI, 9, "avx512vbmi")                                                                 \
     X(NEON, 16, "neon")                                                                            \
     X(ARM_DOTPROD, 17, "dotprod")                                                                  \
     X(ARM_I8MM, 18, "i8mm")                                                                        \
@@ -41,12 +41,13 @@ enum {
 #define TENON_CPU_LEVEL_NEON ((uint64_t)TENON_CPU_NEON)
 
 typedef struct tenon_cpu_info {
-    uint64_t features;  /* TENON_CPU_* bits; the CPU has it, the system saves it, the mask allows it */
-    int64_t  l1d_bytes; /* per core; a common value where the system does not tell */
-    int64_t  l2_bytes;  /* per core */
-    int64_t  l3_bytes;  /* as seen by one core; 0: none */
-    int32_t  n_cpus;    /* CPUs in the calling thread's affinity mask, at least 1 */
-    char     model[64]; /* brand text, "" when unknown */
+    uint64_t
+        features; /* TENON_CPU_* bits; the CPU has it, the system saves it, the mask allows it */
+    int64_t l1d_bytes; /* per core; a common value where the system does not tell */
+    int64_t l2_bytes;  /* per core */
+    int64_t l3_bytes;  /* as seen by one core; 0: none */
+    int32_t n_cpus;    /* CPUs in the calling thread's affinity mask, at least 1 */
+    char model[64];    /* brand text, "" when unknown */
 } tenon_cpu_info;
 
 /* Fills *out. `allowed` masks the features: tests and options force a lower level with it;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The .def files, read twice: once as declarations, once as tables. A row is  TENON_KERNEL(name)  with the symbol tenon_<name>;
- * TENON_KERNEL_X86 and TENON_KERNEL_ARM are rows whose file is compiled for that family only. */
+/* The .def files, read twice: once as declarations, once as tables. A row is  TENON_KERNEL(name)
+ * with the symbol tenon_<name>; TENON_KERNEL_X86 and TENON_KERNEL_ARM are rows whose file is
+ * compiled for that family only. */
 #include "cpu_rows.h"
 
 #define TENON_KERNEL(name) extern const tenon_kernel tenon_##name;
@@ -89,22 +90,36 @@ const tenon_kernel *const *tenon_cpu_kernels(int32_t op, uint32_t *count) {
         const tenon_kernel *const *rows;
         uint32_t count;
     } tables[] = {
-        [TENON_OP_ATTENTION] = {attention_rows, sizeof attention_rows / sizeof attention_rows[0] - 1},
-        [TENON_OP_MLA_ATTENTION] = {mla_attention_rows, sizeof mla_attention_rows / sizeof mla_attention_rows[0] - 1},
-        [TENON_OP_KV_APPEND] = {kv_append_rows, sizeof kv_append_rows / sizeof kv_append_rows[0] - 1},
-        [TENON_OP_MLA_APPEND] = {mla_append_rows, sizeof mla_append_rows / sizeof mla_append_rows[0] - 1},
-        [TENON_OP_KV_GATHER] = {kv_gather_rows, sizeof kv_gather_rows / sizeof kv_gather_rows[0] - 1},
-        [TENON_OP_MERGE_STATES] = {merge_states_rows, sizeof merge_states_rows / sizeof merge_states_rows[0] - 1},
-        [TENON_OP_MOE_ROUTE] = {moe_route_rows, sizeof moe_route_rows / sizeof moe_route_rows[0] - 1},
-        [TENON_OP_MOE_DISPATCH] = {moe_dispatch_rows, sizeof moe_dispatch_rows / sizeof moe_dispatch_rows[0] - 1},
-        [TENON_OP_MOE_MATMUL] = {moe_matmul_rows, sizeof moe_matmul_rows / sizeof moe_matmul_rows[0] - 1},
-        [TENON_OP_MOE_COMBINE] = {moe_combine_rows, sizeof moe_combine_rows / sizeof moe_combine_rows[0] - 1},
+        [TENON_OP_ATTENTION] = {attention_rows,
+                                sizeof attention_rows / sizeof attention_rows[0] - 1},
+        [TENON_OP_MLA_ATTENTION] = {mla_attention_rows,
+                                    sizeof mla_attention_rows / sizeof mla_attention_rows[0] - 1},
+        [TENON_OP_KV_APPEND] = {kv_append_rows,
+                                sizeof kv_append_rows / sizeof kv_append_rows[0] - 1},
+        [TENON_OP_MLA_APPEND] = {mla_append_rows,
+                                 sizeof mla_append_rows / sizeof mla_append_rows[0] - 1},
+        [TENON_OP_KV_GATHER] = {kv_gather_rows,
+                                sizeof kv_gather_rows / sizeof kv_gather_rows[0] - 1},
+        [TENON_OP_MERGE_STATES] = {merge_states_rows,
+                                   sizeof merge_states_rows / sizeof merge_states_rows[0] - 1},
+        [TENON_OP_MOE_ROUTE] = {moe_route_rows,
+                                sizeof moe_route_rows / sizeof moe_route_rows[0] - 1},
+        [TENON_OP_MOE_DISPATCH] = {moe_dispatch_rows,
+                                   sizeof moe_dispatch_rows / sizeof moe_dispatch_rows[0] - 1},
+        [TENON_OP_MOE_MATMUL] = {moe_matmul_rows,
+                                 sizeof moe_matmul_rows / sizeof moe_matmul_rows[0] - 1},
+        [TENON_OP_MOE_COMBINE] = {moe_combine_rows,
+                                  sizeof moe_combine_rows / sizeof moe_combine_rows[0] - 1},
         [TENON_OP_MOE] = {moe_rows, sizeof moe_rows / sizeof moe_rows[0] - 1},
         [TENON_OP_MATMUL] = {matmul_rows, sizeof matmul_rows / sizeof matmul_rows[0] - 1},
-        [TENON_OP_PACK_WEIGHTS] = {pack_weights_rows, sizeof pack_weights_rows / sizeof pack_weights_rows[0] - 1},
-        [TENON_OP_UNPACK_WEIGHTS] = {unpack_weights_rows, sizeof unpack_weights_rows / sizeof unpack_weights_rows[0] - 1},
+        [TENON_OP_PACK_WEIGHTS] = {pack_weights_rows,
+                                   sizeof pack_weights_rows / sizeof pack_weights_rows[0] - 1},
+        [TENON_OP_UNPACK_WEIGHTS] = {unpack_weights_rows,
+                                     sizeof unpack_weights_rows / sizeof unpack_weights_rows[0] -
+                                         1},
         [TENON_OP_QUANTIZE] = {quantize_rows, sizeof quantize_rows / sizeof quantize_rows[0] - 1},
-        [TENON_OP_DEQUANTIZE] = {dequantize_rows, sizeof dequantize_rows / sizeof dequantize_rows[0] - 1},
+        [TENON_OP_DEQUANTIZE] = {dequantize_rows,
+                                 sizeof dequantize_rows / sizeof dequantize_rows[0] - 1},
     };
     *count = tables[op].count;
     return tables[op].rows;

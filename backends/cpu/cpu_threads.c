@@ -33,8 +33,8 @@ static const uint64_t TICKET_INSIDE = ((uint64_t)1 << 31) - 1;
 
 typedef struct worker {
     struct tenon_cpu_pool *pool;
-    pthread_t              handle;
-    int32_t                thread;
+    pthread_t handle;
+    int32_t thread;
 } worker;
 
 struct tenon_cpu_pool {
@@ -43,32 +43,35 @@ struct tenon_cpu_pool {
     _Atomic(tenon_cpu_task_fn) fn;
     _Atomic(void *) arg;
     _Atomic int64_t n_tasks;
-    atomic_uint     wake_word; /* futex: counts jobs */
-    atomic_int      stop;
+    atomic_uint wake_word; /* futex: counts jobs */
+    atomic_int stop;
 
     _Alignas(128) _Atomic int64_t next_task;
     _Alignas(128) atomic_int n_sleeping;
     _Alignas(128) atomic_int busy; /* 1: some call owns the workers */
 
     _Alignas(128) atomic_uint fork_epoch; /* workers belong to the process of this epoch */
-    atomic_uint                claimed_epoch;
-    int32_t                    n_threads;
-    int32_t                    n_started;
+    atomic_uint claimed_epoch;
+    int32_t n_threads;
+    int32_t n_started;
     tenon_cpu_host_parallel_fn host_run;
-    void                      *host_user;
-    tenon_cpu_allocator        allocator;
-    size_t                     bytes;
-    worker                     workers[];
+    void *host_user;
+    tenon_cpu_allocator allocator;
+    size_t bytes;
+    worker workers[];
 };
 
-/* Counts fork() in this process's ancestry since load; a pool whose epoch differs has no workers. */
+/* Counts fork() in this process's ancestry since load; a pool whose epoch differs has no workers.
+ */
 static atomic_uint current_epoch;
 
 static void after_fork_in_child(void) {
     atomic_fetch_add_explicit(&current_epoch, 1, memory_order_relaxed);
 }
 
-static void watch_fork(void) { pthread_atfork(NULL, NULL, after_fork_in_child); }
+static void watch_fork(void) {
+    pthread_atfork(NULL, NULL, after_fork_in_child);
+}
 
 static void cpu_relax(void) {
 #if defined(__x86_64__) || defined(__i386__)
@@ -108,9 +111,9 @@ static void take_tasks(tenon_cpu_pool *p, tenon_cpu_task_fn fn, void *arg, int64
 /* A host's task knows no thread number; ours is the number of the lane it was given. */
 typedef struct hosted_call {
     tenon_cpu_task_fn fn;
-    void             *arg;
-    int64_t           n_tasks;
-    _Atomic int64_t   next_task;
+    void *arg;
+    int64_t n_tasks;
+    _Atomic int64_t next_task;
 } hosted_call;
 
 static void run_hosted_lane(void *arg, int64_t lane) {
@@ -146,9 +149,9 @@ static void sleep_until_job(tenon_cpu_pool *p, unsigned seen) {
 }
 
 static void *worker_main(void *arg) {
-    worker         *w = arg;
+    worker *w = arg;
     tenon_cpu_pool *p = w->pool;
-    uint64_t        last_job = 0;
+    uint64_t last_job = 0;
     for (;;) {
         int64_t deadline = 0;
         for (;;) {
@@ -175,7 +178,7 @@ static void *worker_main(void *arg) {
 
 static void start_workers(tenon_cpu_pool *p) {
     pthread_attr_t attr;
-    sigset_t       all, before;
+    sigset_t all, before;
     p->n_started = 0;
     if (pthread_attr_init(&attr)) return;
     pthread_attr_setstacksize(&attr, WORKER_STACK_BYTES);
@@ -237,7 +240,8 @@ tenon_cpu_pool *tenon_cpu_pool_create(int32_t n_threads, const tenon_cpu_allocat
 }
 
 tenon_cpu_pool *tenon_cpu_pool_create_hosted(int32_t n_threads,
-                                             tenon_cpu_host_parallel_fn parallel_for, void *user, const tenon_cpu_allocator *allocator) {
+                                             tenon_cpu_host_parallel_fn parallel_for, void *user,
+                                             const tenon_cpu_allocator *allocator) {
     tenon_cpu_pool *p = new_pool(n_threads > 0 ? n_threads : 1, 0, allocator);
     if (!p) return NULL;
     p->host_run = parallel_for;
@@ -273,7 +277,9 @@ void tenon_cpu_pool_ensure(tenon_cpu_pool *p) {
     atomic_store(&p->fork_epoch, epoch);
 }
 
-int32_t tenon_cpu_pool_threads(const tenon_cpu_pool *p) { return p ? p->n_threads : 1; }
+int32_t tenon_cpu_pool_threads(const tenon_cpu_pool *p) {
+    return p ? p->n_threads : 1;
+}
 
 void tenon_cpu_pool_run(tenon_cpu_pool *p, int64_t n_tasks, tenon_cpu_task_fn fn, void *arg) {
     if (!p || n_tasks <= 1 || p->n_threads == 1) {

@@ -22,8 +22,8 @@
  * the same call at the same time: it indexes per-thread scratch that belongs to the call. */
 typedef void (*tenon_cpu_task_fn)(void *arg, int64_t task, int32_t thread);
 
-/* A host's own parallel-for in place of the workers, as tenon_host has it: runs task(arg, i) for each
- * i in [0, n_tasks), on any threads, and returns when all are done. */
+/* A host's own parallel-for in place of the workers, as tenon_host has it: runs task(arg, i) for
+ * each i in [0, n_tasks), on any threads, and returns when all are done. */
 typedef void (*tenon_cpu_host_parallel_fn)(void *user, void (*task)(void *arg, int64_t index),
                                            void *arg, int64_t n_tasks);
 
@@ -40,10 +40,12 @@ typedef struct tenon_cpu_pool tenon_cpu_pool;
  * no memory. */
 tenon_cpu_pool *tenon_cpu_pool_create(int32_t n_threads, const tenon_cpu_allocator *allocator);
 
-/* The same with the host's parallel-for and no workers of our own; n_threads: how many tasks it runs at
- * once, at least 1. It is handed at most n_threads tasks, each of which takes ours by turns. */
+/* The same with the host's parallel-for and no workers of our own; n_threads: how many tasks it
+ * runs at once, at least 1. It is handed at most n_threads tasks, each of which takes ours by
+ * turns. */
 tenon_cpu_pool *tenon_cpu_pool_create_hosted(int32_t n_threads,
-                                             tenon_cpu_host_parallel_fn parallel_for, void *user, const tenon_cpu_allocator *allocator);
+                                             tenon_cpu_host_parallel_fn parallel_for, void *user,
+                                             const tenon_cpu_allocator *allocator);
 
 /* No call may be in progress. Takes NULL. */
 void tenon_cpu_pool_destroy(tenon_cpu_pool *pool);

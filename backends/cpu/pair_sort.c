@@ -7,7 +7,9 @@
 
 enum { CHUNK_PAIRS = 4096 }; /* fewer are sorted sooner by one thread than two are woken */
 
-static uint64_t round_up_64(uint64_t bytes) { return (bytes + 63) / 64 * 64; }
+static uint64_t round_up_64(uint64_t bytes) {
+    return (bytes + 63) / 64 * 64;
+}
 
 /* As many as there are threads, but at least CHUNK_PAIRS pairs each. */
 static int32_t chunks_of(int64_t pairs, int32_t n_threads) {
@@ -16,7 +18,8 @@ static int32_t chunks_of(int64_t pairs, int32_t n_threads) {
 }
 
 uint64_t tenon_pair_sort_bytes(int64_t pairs, int64_t local, int32_t n_threads) {
-    return round_up_64((uint64_t)pairs * 4) + round_up_64((uint64_t)(local + 1) * 4) + round_up_64((uint64_t)local * 4) +
+    return round_up_64((uint64_t)pairs * 4) + round_up_64((uint64_t)(local + 1) * 4) +
+           round_up_64((uint64_t)local * 4) +
            round_up_64((uint64_t)chunks_of(pairs, n_threads) * (uint64_t)local * 4);
 }
 
@@ -30,15 +33,22 @@ void tenon_pair_sort_place(tenon_pair_sort *s, void *workspace, int64_t pairs, i
 }
 
 static int64_t id_at(const DLTensor *t, int64_t offset) {
-    return t->dtype.bits == 64 ? ((const int64_t *)tenon_data(t))[offset] : ((const int32_t *)tenon_data(t))[offset];
+    return t->dtype.bits == 64 ? ((const int64_t *)tenon_data(t))[offset]
+                               : ((const int32_t *)tenon_data(t))[offset];
 }
 
-static void report_id(const tenon_pair_sort *s, int64_t pair, int64_t id, int64_t kind, int64_t experts, const int32_t *map) {
-    if (kind == TENON_MOE_BAD_ID) tenon_report_fault(s->fault, s->op, TENON_FAULT_EXPERT_OUT_OF_RANGE, s->first_pair + pair, id, experts);
-    if (kind == TENON_MOE_BAD_MAP) tenon_report_fault(s->fault, s->op, TENON_FAULT_EXPERT_OUT_OF_RANGE, s->first_pair + pair, map[id], s->local);
+static void report_id(const tenon_pair_sort *s, int64_t pair, int64_t id, int64_t kind,
+                      int64_t experts, const int32_t *map) {
+    if (kind == TENON_MOE_BAD_ID)
+        tenon_report_fault(s->fault, s->op, TENON_FAULT_EXPERT_OUT_OF_RANGE, s->first_pair + pair,
+                           id, experts);
+    if (kind == TENON_MOE_BAD_MAP)
+        tenon_report_fault(s->fault, s->op, TENON_FAULT_EXPERT_OUT_OF_RANGE, s->first_pair + pair,
+                           map[id], s->local);
 }
 
-static void chunk_bounds(const tenon_pair_sort *s, int64_t chunk, int64_t *token0, int64_t *token1) {
+static void chunk_bounds(const tenon_pair_sort *s, int64_t chunk, int64_t *token0,
+                         int64_t *token1) {
     const int64_t tokens = s->topk_ids->shape[0];
     *token0 = tokens * chunk / s->n_chunks;
     *token1 = tokens * (chunk + 1) / s->n_chunks;
@@ -47,7 +57,8 @@ static void chunk_bounds(const tenon_pair_sort *s, int64_t chunk, int64_t *token
 /* Each pair's expert into row, and how many of each expert the chunk has. */
 static void count_chunk(void *arg, int64_t chunk, int32_t thread) {
     const tenon_pair_sort *s = arg;
-    const int64_t k = s->topk_ids->shape[1], experts = s->expert_map ? s->expert_map->shape[0] : s->local;
+    const int64_t k = s->topk_ids->shape[1],
+                  experts = s->expert_map ? s->expert_map->shape[0] : s->local;
     const int32_t *map = s->expert_map ? tenon_data(s->expert_map) : NULL;
     int32_t *count = s->before + chunk * s->local;
     int64_t token0, token1;
@@ -56,7 +67,8 @@ static void count_chunk(void *arg, int64_t chunk, int32_t thread) {
     chunk_bounds(s, chunk, &token0, &token1);
     for (int64_t t = token0; t < token1; t++)
         for (int64_t slot = 0; slot < k; slot++) {
-            const int64_t id = id_at(s->topk_ids, t * s->topk_ids->strides[0] + slot), e = tenon_moe_local_expert(id, experts, map, s->local);
+            const int64_t id = id_at(s->topk_ids, t * s->topk_ids->strides[0] + slot),
+                          e = tenon_moe_local_expert(id, experts, map, s->local);
             s->row[t * k + slot] = e < 0 ? -1 : (int32_t)e;
             if (e >= 0)
                 count[e]++;
@@ -95,7 +107,9 @@ static void place_chunk(void *arg, int64_t chunk, int32_t thread) {
         const int32_t e = s->row[p];
         if (e < 0) continue;
         const int32_t row = next[e]++, end = s->first[e] + s->count[e];
-        if (row >= end) tenon_report_fault(s->fault, s->op, TENON_FAULT_ROW_OUT_OF_RANGE, s->first_pair + p, row, s->max_rows ? s->first[e] + s->max_rows : s->capacity);
+        if (row >= end)
+            tenon_report_fault(s->fault, s->op, TENON_FAULT_ROW_OUT_OF_RANGE, s->first_pair + p,
+                               row, s->max_rows ? s->first[e] + s->max_rows : s->capacity);
         s->row[p] = row < end ? row : -1;
     }
 }

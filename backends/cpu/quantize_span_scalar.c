@@ -3,6 +3,7 @@
 
 #include "quantize_span_body.h"
 
-float tenon_quantize_span_scalar(tenon_number type, const void *x, int64_t count, tenon_number element, uint8_t *out) {
+float tenon_quantize_span_scalar(tenon_number type, const void *x, int64_t count,
+                                 tenon_number element, uint8_t *out) {
     return span_run(type, x, count, element, out);
 }

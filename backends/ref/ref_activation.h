@@ -8,15 +8,24 @@
 #include "moe_activation.h"
 #include "tenon_base.h"
 
-static inline double tenon_ref_sigmoid(double x) { return 1 / (1 + exp(-x)); }
-static inline double tenon_ref_gelu(double x) { return 0.5 * x * (1 + erf(x * 0.70710678118654752440)); }
-static inline double tenon_ref_gelu_tanh(double x) { return 0.5 * x * (1 + tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x))); }
+static inline double tenon_ref_sigmoid(double x) {
+    return 1 / (1 + exp(-x));
+}
+static inline double tenon_ref_gelu(double x) {
+    return 0.5 * x * (1 + erf(x * 0.70710678118654752440));
+}
+static inline double tenon_ref_gelu_tanh(double x) {
+    return 0.5 * x * (1 + tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x)));
+}
 
 /* A NaN stays one: fmin and fmax would drop it. */
-static inline double tenon_ref_clamp(double x, double low, double high) { return x < low ? low : x > high ? high : x; }
+static inline double tenon_ref_clamp(double x, double low, double high) {
+    return x < low ? low : x > high ? high : x;
+}
 
 /* g, u: the halves of a gated activation; the others take g alone. limit 0: no clamp. */
-static inline double tenon_ref_activation(int32_t activation, double alpha, double limit, double g, double u) {
+static inline double tenon_ref_activation(int32_t activation, double alpha, double limit, double g,
+                                          double u) {
     if (limit > 0) {
         g = g > limit ? limit : g;
         u = tenon_ref_clamp(u, -limit, limit);

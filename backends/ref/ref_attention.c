@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* attention, as the paper has it, one query row and head at a time:
  *
- *     s[j] = softcap(softmax_scale * q . k[j]) + slope * (j - i)      for every kv position j that position i sees
- *     p[j] = exp(s[j] - m),  m = max s                                softcap(x) = c * tanh(x / c)
- *     out  = sum_j p[j] v[j] / (sum_j p[j] + exp(sink - m)),  lse = m + log sum_j p[j]
+ *     s[j] = softcap(softmax_scale * q . k[j]) + slope * (j - i)      for every kv position j that
+ * position i sees p[j] = exp(s[j] - m),  m = max s                                softcap(x) = c *
+ * tanh(x / c) out  = sum_j p[j] v[j] / (sum_j p[j] + exp(sink - m)),  lse = m + log sum_j p[j]
  *
- * The logits are computed twice, once for the maximum and once for the sums, so that no row of them has to be kept. */
+ * The logits are computed twice, once for the maximum and once for the sums, so that no row of them
+ * has to be kept. */
 #include <math.h>
 
 #include "paged_sequence.h"
@@ -26,7 +27,10 @@ static bool sees(const row *r, int64_t j) {
     if (a->window_left >= 0 && j < r->position - a->window_left) return false;
     if (a->tree_mask && j >= r->first_new) {
         int64_t bit = j - r->first_new;
-        return ((const uint8_t *)tenon_data(a->tree_mask))[tenon_ref_at2(a->tree_mask, r->token, bit / 8)] >> bit % 8 & 1;
+        return ((const uint8_t *)tenon_data(
+                   a->tree_mask))[tenon_ref_at2(a->tree_mask, r->token, bit / 8)] >>
+                   bit % 8 &
+               1;
     }
     if (a->flags & TENON_ATTENTION_CAUSAL) return j <= r->position;
     return a->window_right < 0 || j <= r->position + a->window_right;
@@ -35,16 +39,23 @@ static bool sees(const row *r, int64_t j) {
 static double logit(const row *r, int64_t j) {
     int64_t page = r->sequence->pages[j / r->page_size], slot = j % r->page_size;
     double dot = 0;
-    for (int64_t d = 0; d < r->d_qk; d++) dot += tenon_ref_load3(r->a->q, r->token, r->head, d) * tenon_ref_cache_load(&r->k, page, slot, r->head_kv, d);
-    double s = r->softmax_scale * r->q_scale * tenon_ref_cache_scale(&r->k, page, slot, r->head_kv) * dot;
+    for (int64_t d = 0; d < r->d_qk; d++)
+        dot += tenon_ref_load3(r->a->q, r->token, r->head, d) *
+               tenon_ref_cache_load(&r->k, page, slot, r->head_kv, d);
+    double s =
+        r->softmax_scale * r->q_scale * tenon_ref_cache_scale(&r->k, page, slot, r->head_kv) * dot;
     if (r->a->softcap > 0) s = (double)r->a->softcap * tanh(s / (double)r->a->softcap);
     return s + r->slope * (double)(j - r->position);
 }
 
-static void store_row(const tenon_attention_args *a, int64_t token, int64_t head, const double *acc, double sum, double sink, double lse) {
+static void store_row(const tenon_attention_args *a, int64_t token, int64_t head, const double *acc,
+                      double sum, double sink, double lse) {
     int64_t d_v = a->out->shape[2];
-    for (int64_t d = 0; d < d_v; d++) tenon_ref_store3(a->out, token, head, d, sum > 0 || isnan(sum) ? acc[d] / (sum + sink) : 0);
-    if (a->lse) tenon_ref_store2(a->lse, token, head, a->flags & TENON_ATTENTION_LSE_BASE2 ? lse / log(2.0) : lse);
+    for (int64_t d = 0; d < d_v; d++)
+        tenon_ref_store3(a->out, token, head, d, sum > 0 || isnan(sum) ? acc[d] / (sum + sink) : 0);
+    if (a->lse)
+        tenon_ref_store2(a->lse, token, head,
+                         a->flags & TENON_ATTENTION_LSE_BASE2 ? lse / log(2.0) : lse);
 }
 
 static void attend(const row *r, double *acc) {
@@ -61,7 +72,8 @@ static void attend(const row *r, double *acc) {
         int64_t page = s->pages[j / r->page_size], slot = j % r->page_size;
         double scale = tenon_ref_cache_scale(&r->v, page, slot, r->head_kv);
         sum += p;
-        for (int64_t d = 0; d < r->d_v; d++) acc[d] += p * (scale * tenon_ref_cache_load(&r->v, page, slot, r->head_kv, d));
+        for (int64_t d = 0; d < r->d_v; d++)
+            acc[d] += p * (scale * tenon_ref_cache_load(&r->v, page, slot, r->head_kv, d));
     }
     double sink = r->a->sinks ? exp(tenon_ref_load1(r->a->sinks, r->head) - max) : 0;
     store_row(r->a, r->token, r->head, acc, sum, sink, sum == 0 ? -INFINITY : max + log(sum));
@@ -87,19 +99,32 @@ typedef struct caches {
 
 static caches caches_of(const tenon_attention_args *a) {
     if (!(a->flags & TENON_ATTENTION_NATIVE_CACHE))
-        return (caches){tenon_ref_cache_of(a->k, a->k_scale, a->kv_element), tenon_ref_cache_of(a->v, a->v_scale, a->kv_element), a->k->shape[0],
+        return (caches){tenon_ref_cache_of(a->k, a->k_scale, a->kv_element),
+                        tenon_ref_cache_of(a->v, a->v_scale, a->kv_element), a->k->shape[0],
                         a->k->shape[1], a->k->shape[2]};
     const int64_t d_qk = a->q->shape[2], d_v = a->out->shape[2];
     tenon_native_cache page = {1, a->page_size, a->n_kv_heads, d_qk > d_v ? d_qk : d_v};
-    int64_t page_bytes = tenon_native_page_bytes(&page), pages = page_bytes ? a->k->shape[0] / page_bytes : 0;
-    return (caches){{a->k, NULL, TENON_NUMBER_BF16, 1, TENON_REF_NATIVE_K, {pages, a->page_size, a->n_kv_heads, d_qk}},
-                    {a->v, NULL, TENON_NUMBER_BF16, 1, TENON_REF_NATIVE_V, {pages, a->page_size, a->n_kv_heads, d_v}},
+    int64_t page_bytes = tenon_native_page_bytes(&page),
+            pages = page_bytes ? a->k->shape[0] / page_bytes : 0;
+    return (caches){{a->k,
+                     NULL,
+                     TENON_NUMBER_BF16,
+                     1,
+                     TENON_REF_NATIVE_K,
+                     {pages, a->page_size, a->n_kv_heads, d_qk}},
+                    {a->v,
+                     NULL,
+                     TENON_NUMBER_BF16,
+                     1,
+                     TENON_REF_NATIVE_V,
+                     {pages, a->page_size, a->n_kv_heads, d_v}},
                     pages,
                     a->page_size,
                     a->n_kv_heads};
 }
 
-static void attend_sequence(const tenon_attention_args *a, const caches *c, int64_t b, const tenon_paged_sequence *s, double *acc) {
+static void attend_sequence(const tenon_attention_args *a, const caches *c, int64_t b,
+                            const tenon_paged_sequence *s, double *acc) {
     const int64_t heads_q = a->q->shape[1], heads_kv = c->heads_kv;
     row r = {.a = a,
              .sequence = s,
@@ -117,7 +142,9 @@ static void attend_sequence(const tenon_attention_args *a, const caches *c, int6
             r.head = h;
             r.head_kv = h / (heads_q / heads_kv);
             r.q_scale = q_scale_of(a->q_scale, b, r.head_kv);
-            r.slope = !a->alibi_slopes ? 0 : a->alibi_slopes->ndim == 2 ? tenon_ref_load2(a->alibi_slopes, b, h) : tenon_ref_load1(a->alibi_slopes, h);
+            r.slope = !a->alibi_slopes             ? 0
+                      : a->alibi_slopes->ndim == 2 ? tenon_ref_load2(a->alibi_slopes, b, h)
+                                                   : tenon_ref_load1(a->alibi_slopes, h);
             attend(&r, acc);
         }
 }
@@ -153,10 +180,14 @@ static int32_t plan(tenon_kernel_plan *plan, tenon_error *error) {
 static const char *why_not(const tenon_problem *problem, tenon_reason *reason) {
     const tenon_attention_args *a = problem->args;
     if (!(a->flags & TENON_ATTENTION_NATIVE_CACHE)) return NULL;
-    if (a->k_scale || a->v_scale || a->kv_element != TENON_ELEMENT_AS_TENSOR) return tenon_decline(reason, "the native cache holds bf16, without scales");
-    if (!tenon_native_cache_fits(a->page_size, a->q->shape[2]) || !tenon_native_cache_fits(a->page_size, a->out->shape[2]))
-        return tenon_decline(reason, "page_size=%d, head dims %lld and %lld: the native cache needs multiples of %d", a->page_size, (long long)a->q->shape[2],
-                             (long long)a->out->shape[2], TENON_NATIVE_GROUP);
+    if (a->k_scale || a->v_scale || a->kv_element != TENON_ELEMENT_AS_TENSOR)
+        return tenon_decline(reason, "the native cache holds bf16, without scales");
+    if (!tenon_native_cache_fits(a->page_size, a->q->shape[2]) ||
+        !tenon_native_cache_fits(a->page_size, a->out->shape[2]))
+        return tenon_decline(
+            reason, "page_size=%d, head dims %lld and %lld: the native cache needs multiples of %d",
+            a->page_size, (long long)a->q->shape[2], (long long)a->out->shape[2],
+            TENON_NATIVE_GROUP);
     return NULL;
 }
 

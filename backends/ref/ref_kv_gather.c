@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kv_gather: key[cu_rows[b] + r] = k_scale * k[kv position seq_starts[b] + r of sequence b], the product
- * in f32, and values likewise. */
+/* kv_gather: key[cu_rows[b] + r] = k_scale * k[kv position seq_starts[b] + r of sequence b], the
+ * product in f32, and values likewise. */
 #include "paged_sequence.h"
 #include "ref_paged_cache.h"
 
-static void copy_row(const tenon_ref_cache *cache, const DLTensor *out, int64_t row, int64_t page, int64_t slot) {
+static void copy_row(const tenon_ref_cache *cache, const DLTensor *out, int64_t row, int64_t page,
+                     int64_t slot) {
     for (int64_t h = 0; h < out->shape[1]; h++)
         for (int64_t d = 0; d < out->shape[2]; d++)
-            tenon_ref_store3(out, row, h, d, tenon_ref_product(tenon_ref_cache_load(cache, page, slot, h, d), tenon_ref_cache_scale(cache, page, slot, h)));
+            tenon_ref_store3(out, row, h, d,
+                             tenon_ref_product(tenon_ref_cache_load(cache, page, slot, h, d),
+                                               tenon_ref_cache_scale(cache, page, slot, h)));
 }
 
 static void empty_rows(const DLTensor *out, int64_t begin, int64_t end) {
@@ -19,7 +22,8 @@ static void empty_rows(const DLTensor *out, int64_t begin, int64_t end) {
 static int32_t run(const tenon_kernel_plan *plan, const void *args, tenon_error *error) {
     const tenon_kv_gather_args *a = args;
     const int64_t page_size = a->k->shape[1];
-    tenon_ref_cache k = tenon_ref_cache_of(a->k, a->k_scale, a->kv_element), v = tenon_ref_cache_of(a->v, a->v_scale, a->kv_element);
+    tenon_ref_cache k = tenon_ref_cache_of(a->k, a->k_scale, a->kv_element),
+                    v = tenon_ref_cache_of(a->v, a->v_scale, a->kv_element);
     tenon_paged_batch batch = tenon_kv_gather_batch(a, a->k->shape[0], page_size);
     int64_t end = 0;
     (void)plan, (void)error;
@@ -34,8 +38,10 @@ static int32_t run(const tenon_kernel_plan *plan, const void *args, tenon_error 
                 continue;
             }
             for (int64_t j = s.visible_begin; j < s.visible_end; j++) {
-                copy_row(&k, a->key, s.first_row + j - s.visible_begin, s.pages[j / page_size], j % page_size);
-                copy_row(&v, a->value, s.first_row + j - s.visible_begin, s.pages[j / page_size], j % page_size);
+                copy_row(&k, a->key, s.first_row + j - s.visible_begin, s.pages[j / page_size],
+                         j % page_size);
+                copy_row(&v, a->value, s.first_row + j - s.visible_begin, s.pages[j / page_size],
+                         j % page_size);
             }
         }
     }
@@ -46,7 +52,8 @@ static int32_t run(const tenon_kernel_plan *plan, const void *args, tenon_error 
 
 static const char *why_not(const tenon_problem *problem, tenon_reason *reason) {
     const tenon_kv_gather_args *a = problem->args;
-    if (a->flags & TENON_KV_GATHER_NATIVE_CACHE) return tenon_decline(reason, "reads strided caches only");
+    if (a->flags & TENON_KV_GATHER_NATIVE_CACHE)
+        return tenon_decline(reason, "reads strided caches only");
     return NULL;
 }
 

@@ -1,17 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mla_attention: DeepSeek's latent attention with the up-projections absorbed into q and out. Every head reads the same row c[j]:
+/* mla_attention: DeepSeek's latent attention with the up-projections absorbed into q and out. Every
+ * head reads the same row c[j]:
  *
  *     s[j] = softmax_scale * q . c[j],   p[j] = exp(s[j] - m),   m = max s
- *     out  = sum_j p[j] c[j][0 : d_latent] / (sum_j p[j] + exp(sink - m)),   lse = m + log sum_j p[j] */
+ *     out  = sum_j p[j] c[j][0 : d_latent] / (sum_j p[j] + exp(sink - m)),   lse = m + log sum_j
+ * p[j] */
 #include <math.h>
 
 #include "paged_sequence.h"
 #include "ref_latent_row.h"
 
-static void store_row(const tenon_mla_attention_args *a, int64_t token, int64_t head, const double *acc, double sum, double sink, double lse) {
+static void store_row(const tenon_mla_attention_args *a, int64_t token, int64_t head,
+                      const double *acc, double sum, double sink, double lse) {
     int64_t d_latent = a->out->shape[2];
-    for (int64_t d = 0; d < d_latent; d++) tenon_ref_store3(a->out, token, head, d, sum > 0 || isnan(sum) ? acc[d] / (sum + sink) : 0);
-    if (a->lse) tenon_ref_store2(a->lse, token, head, a->flags & TENON_MLA_ATTENTION_LSE_BASE2 ? lse / log(2.0) : lse);
+    for (int64_t d = 0; d < d_latent; d++)
+        tenon_ref_store3(a->out, token, head, d, sum > 0 || isnan(sum) ? acc[d] / (sum + sink) : 0);
+    if (a->lse)
+        tenon_ref_store2(a->lse, token, head,
+                         a->flags & TENON_MLA_ATTENTION_LSE_BASE2 ? lse / log(2.0) : lse);
 }
 
 static void empty_rows(const tenon_mla_attention_args *a, int64_t begin, int64_t end) {
@@ -19,18 +25,24 @@ static void empty_rows(const tenon_mla_attention_args *a, int64_t begin, int64_t
         for (int64_t h = 0; h < a->q->shape[1]; h++) store_row(a, t, h, NULL, 0, 0, -INFINITY);
 }
 
-static double logit(const tenon_mla_attention_args *a, const tenon_ref_latent_cache *cache, int64_t row, int64_t token, int64_t head) {
+static double logit(const tenon_mla_attention_args *a, const tenon_ref_latent_cache *cache,
+                    int64_t row, int64_t token, int64_t head) {
     double dot = 0;
-    for (int64_t d = 0; d < a->q->shape[2]; d++) dot += tenon_ref_load3(a->q, token, head, d) * tenon_ref_latent_load(cache, row, d);
+    for (int64_t d = 0; d < a->q->shape[2]; d++)
+        dot += tenon_ref_load3(a->q, token, head, d) * tenon_ref_latent_load(cache, row, d);
     return (double)a->softmax_scale * dot;
 }
 
 /* Row `token`, which sees the kv positions below `end`. */
-static void attend(const tenon_mla_attention_args *a, const tenon_ref_latent_cache *cache, const tenon_paged_sequence *s, int64_t token, int64_t head,
-                   int64_t end, double *acc) {
+static void attend(const tenon_mla_attention_args *a, const tenon_ref_latent_cache *cache,
+                   const tenon_paged_sequence *s, int64_t token, int64_t head, int64_t end,
+                   double *acc) {
     const int64_t page_size = a->cache->shape[1], d_latent = a->out->shape[2];
     double max = -INFINITY, sum = 0;
-    for (int64_t j = 0; j < end; j++) max = fmax(max, logit(a, cache, tenon_ref_latent_at(cache, s->pages[j / page_size], j % page_size), token, head));
+    for (int64_t j = 0; j < end; j++)
+        max = fmax(max, logit(a, cache,
+                              tenon_ref_latent_at(cache, s->pages[j / page_size], j % page_size),
+                              token, head));
     for (int64_t d = 0; d < d_latent; d++) acc[d] = 0;
     for (int64_t j = 0; j < end; j++) {
         int64_t row = tenon_ref_latent_at(cache, s->pages[j / page_size], j % page_size);
@@ -52,7 +64,8 @@ static int32_t run(const tenon_kernel_plan *plan, const void *args, tenon_error 
         empty_rows(a, 0, batch.n_rows);
         return TENON_OK;
     }
-    tenon_ref_latent_cache cache = tenon_ref_latent_cache_of(a->cache, a->kv_scale, a->kv_element, a->cache_format);
+    tenon_ref_latent_cache cache =
+        tenon_ref_latent_cache_of(a->cache, a->kv_scale, a->kv_element, a->cache_format);
     for (int64_t b = 0; b < batch.n_sequences; b++) {
         tenon_paged_sequence s;
         if (!tenon_paged_sequence_at(&batch, b, &s)) {
@@ -60,8 +73,10 @@ static int32_t run(const tenon_kernel_plan *plan, const void *args, tenon_error 
             continue;
         }
         for (int64_t i = 0; i < s.n_rows; i++) {
-            int64_t end = a->flags & TENON_MLA_ATTENTION_CAUSAL ? s.kv_len - s.n_rows + i + 1 : s.kv_len;
-            for (int64_t h = 0; h < a->q->shape[1]; h++) attend(a, &cache, &s, s.first_row + i, h, end, a->workspace);
+            int64_t end =
+                a->flags & TENON_MLA_ATTENTION_CAUSAL ? s.kv_len - s.n_rows + i + 1 : s.kv_len;
+            for (int64_t h = 0; h < a->q->shape[1]; h++)
+                attend(a, &cache, &s, s.first_row + i, h, end, a->workspace);
         }
     }
     empty_rows(a, tenon_paged_batch_end(&batch), batch.n_rows);

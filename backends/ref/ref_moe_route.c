@@ -2,16 +2,17 @@
 /* moe_route, token by token:
  *
  *     score[e]  = softmax(l)[e]  |  l[e]  |  sigmoid(l[e])  |  sqrt(log(1 + exp(l[e])))
- *     choice[e] = score[e] + bias[e]                        (bias takes part in the choice only; without one the choice is by l[e],
- *                                                            which orders as the scores do, but does not saturate as they do)
- *     groups    : G[g] = max of choice in g  |  sum of its two largest score + bias; the topk_groups best stay
- *     ids       = the k experts of the groups that stay with the largest choice, largest first
- *     weight[i] = score[ids[i]]                             (TOPK_SOFTMAX: softmax over the k chosen logits)
- *     weight   /= sum of the k weights + renormalize_eps    (RENORMALIZE)
- *     weight   *= routed_scale
+ *     choice[e] = score[e] + bias[e]                        (bias takes part in the choice only;
+ * without one the choice is by l[e], which orders as the scores do, but does not saturate as they
+ * do) groups    : G[g] = max of choice in g  |  sum of its two largest score + bias; the
+ * topk_groups best stay ids       = the k experts of the groups that stay with the largest choice,
+ * largest first weight[i] = score[ids[i]]                             (TOPK_SOFTMAX: softmax over
+ * the k chosen logits) weight   /= sum of the k weights + renormalize_eps    (RENORMALIZE) weight
+ * *= routed_scale
  *
- * All ties go to the lower index. A logit that is NaN scores as -inf does and is chosen last; so is a choice that NaN in the bias made.
- * If every logit is -inf or NaN there is nothing to share out: the weights are 0. */
+ * All ties go to the lower index. A logit that is NaN scores as -inf does and is chosen last; so is
+ * a choice that NaN in the bias made. If every logit is -inf or NaN there is nothing to share out:
+ * the weights are 0. */
 #include <math.h>
 #include <stdbool.h>
 
@@ -30,7 +31,9 @@ static void softmax(int64_t n, double *p) {
     for (int64_t e = 0; e < n && sum > 0; e++) p[e] /= sum;
 }
 
-static double softplus(double x) { return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x)); }
+static double softplus(double x) {
+    return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
+}
 
 /* Index of the largest value that is not taken; the lower one of equals. */
 static int64_t best(int64_t n, const double *value, const bool *taken) {
@@ -53,11 +56,15 @@ static double group_score(int32_t kind, int64_t size, const double *choice) {
 }
 
 /* Marks the experts of the groups that do not stay. */
-static void drop_groups(const tenon_moe_route_args *a, int64_t experts, const double *choice, const double *biased, bool *taken) {
+static void drop_groups(const tenon_moe_route_args *a, int64_t experts, const double *choice,
+                        const double *biased, bool *taken) {
     const int64_t n_groups = a->n_groups, size = experts / n_groups;
     double score[TENON_MOE_MAX_EXPERTS];
     bool kept[TENON_MOE_MAX_EXPERTS] = {false};
-    for (int64_t g = 0; g < n_groups; g++) score[g] = group_score(a->group_score, size, (a->group_score == TENON_GROUP_SCORE_MAX ? choice : biased) + g * size);
+    for (int64_t g = 0; g < n_groups; g++)
+        score[g] =
+            group_score(a->group_score, size,
+                        (a->group_score == TENON_GROUP_SCORE_MAX ? choice : biased) + g * size);
     for (int64_t i = 0; i < a->topk_groups; i++) kept[best(n_groups, score, kept)] = true;
     for (int64_t e = 0; e < experts; e++) taken[e] = !kept[e / size];
 }
@@ -65,7 +72,8 @@ static void drop_groups(const tenon_moe_route_args *a, int64_t experts, const do
 static void route(const tenon_moe_route_args *a, int64_t t) {
     const int64_t experts = a->logits->shape[1], k = a->topk_ids->shape[1] - a->n_shared;
     const double scale = a->routed_scale == 0 ? 1 : (double)a->routed_scale;
-    double score[TENON_MOE_MAX_EXPERTS], choice[TENON_MOE_MAX_EXPERTS], biased[TENON_MOE_MAX_EXPERTS], weight[TENON_MOE_MAX_TOPK];
+    double score[TENON_MOE_MAX_EXPERTS], choice[TENON_MOE_MAX_EXPERTS],
+        biased[TENON_MOE_MAX_EXPERTS], weight[TENON_MOE_MAX_TOPK];
     bool taken[TENON_MOE_MAX_EXPERTS] = {false};
     int64_t ids[TENON_MOE_MAX_TOPK];
 
@@ -107,7 +115,8 @@ static int32_t run(const tenon_kernel_plan *plan, const void *args, tenon_error 
     const tenon_moe_route_args *a = args;
     (void)plan, (void)error;
     for (int64_t t = 0; t < a->logits->shape[0]; t++) {
-        if (!a->token_mask || ((const uint8_t *)tenon_data(a->token_mask))[t * a->token_mask->strides[0]]) {
+        if (!a->token_mask ||
+            ((const uint8_t *)tenon_data(a->token_mask))[t * a->token_mask->strides[0]]) {
             route(a, t);
             continue;
         }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* quantize:  q = round(x / scale) for each group, the scale from the group's largest magnitude:
  *
- *     FP8, INT8           scale = amax / element_max; a power of two by scale_rounding if scales are e8m0
- *     INT8 + zero_point   scale = (max - min) / 255, of the group and 0; zero = round(least - min / scale)
- *     MX                  scale = a power of two by scale_rounding
- *     NVFP4               scale = e4m3fn(amax / (6 * global))
- *     GGUF                by the format's own encoder
+ *     FP8, INT8           scale = amax / element_max; a power of two by scale_rounding if scales
+ * are e8m0 INT8 + zero_point   scale = (max - min) / 255, of the group and 0; zero = round(least -
+ * min / scale) MX                  scale = a power of two by scale_rounding NVFP4 scale =
+ * e4m3fn(amax / (6 * global)) GGUF                by the format's own encoder
  *
  * FORMATS.md, "Quantization", has the rules for zeros, NaN and infinity. */
 #include <math.h>

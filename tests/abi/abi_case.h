@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One small merge_states problem, the plainest operation of all, for tests of the contract rather than of kernels. */
+/* One small merge_states problem, the plainest operation of all, for tests of the contract rather
+ * than of kernels. */
 #ifndef TENON_ABI_CASE_H
 #define TENON_ABI_CASE_H
 
@@ -23,17 +24,23 @@ static inline const tenon_merge_states_args *abi_case_make(abi_case *c) {
         for (int h = 0; h < CASE_HEADS; h++) {
             c->partial_lse[0][t][h] = -INFINITY;
             c->partial_lse[1][t][h] = 1.0f;
-            for (int d = 0; d < CASE_DV; d++) c->partial_out[1][t][h][d] = (float)(100 * t + 10 * h + d + 1);
+            for (int d = 0; d < CASE_DV; d++)
+                c->partial_out[1][t][h][d] = (float)(100 * t + 10 * h + d + 1);
         }
     c->args.struct_size = sizeof c->args;
-    c->args.partial_out = test_view(&c->t_partial_out, c->partial_out, kDLFloat, 32, SHAPE(CASE_STATES, CASE_TOKENS, CASE_HEADS, CASE_DV));
-    c->args.partial_lse = test_view(&c->t_partial_lse, c->partial_lse, kDLFloat, 32, SHAPE(CASE_STATES, CASE_TOKENS, CASE_HEADS));
-    c->args.out = test_view(&c->t_out, c->out, kDLFloat, 32, SHAPE(CASE_TOKENS, CASE_HEADS, CASE_DV));
+    c->args.partial_out = test_view(&c->t_partial_out, c->partial_out, kDLFloat, 32,
+                                    SHAPE(CASE_STATES, CASE_TOKENS, CASE_HEADS, CASE_DV));
+    c->args.partial_lse = test_view(&c->t_partial_lse, c->partial_lse, kDLFloat, 32,
+                                    SHAPE(CASE_STATES, CASE_TOKENS, CASE_HEADS));
+    c->args.out =
+        test_view(&c->t_out, c->out, kDLFloat, 32, SHAPE(CASE_TOKENS, CASE_HEADS, CASE_DV));
     c->args.lse = test_view(&c->t_lse, c->lse, kDLFloat, 32, SHAPE(CASE_TOKENS, CASE_HEADS));
     return &c->args;
 }
 
-static inline bool abi_case_right(const abi_case *c) { return !memcmp(c->out, c->partial_out[1], sizeof c->out); }
+static inline bool abi_case_right(const abi_case *c) {
+    return !memcmp(c->out, c->partial_out[1], sizeof c->out);
+}
 static inline bool abi_case_untouched(const abi_case *c) {
     static const abi_case zero;
     return !memcmp(c->out, zero.out, sizeof c->out) && !memcmp(c->lse, zero.lse, sizeof c->lse);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The small problems of tests/bench/inputs, every operation among them, each with memory and inputs, for tests that ask the same of all. */
+/* The small problems of tests/bench/inputs, every operation among them, each with memory and
+ * inputs, for tests that ask the same of all. */
 #ifndef TENON_EVERY_PROBLEM_H
 #define TENON_EVERY_PROBLEM_H
 
@@ -11,14 +12,16 @@
 /* text: the problem string. */
 typedef void (*problem_fn)(const char *text);
 
-/* Calls fn for at most `most` problems of each input file. unpack_weights is not among them: its input is a blob (unpack_problem). */
+/* Calls fn for at most `most` problems of each input file. unpack_weights is not among them: its
+ * input is a blob (unpack_problem). */
 static inline void each_problem(int most, problem_fn fn) {
     struct dirent **entries;
     int n = scandir(TENON_PROBLEM_FOLDER, &entries, NULL, alphasort);
     CHECK(n > 0, "no problems in %s", TENON_PROBLEM_FOLDER);
     for (int i = 0; i < n; i++) {
         char path[600], line[2048];
-        bool wanted = !strncmp(entries[i]->d_name, "test_", 5) || !strcmp(entries[i]->d_name, "fuzz_pack_weights");
+        bool wanted = !strncmp(entries[i]->d_name, "test_", 5) ||
+                      !strcmp(entries[i]->d_name, "fuzz_pack_weights");
         snprintf(path, sizeof path, "%s/%.200s", TENON_PROBLEM_FOLDER, entries[i]->d_name);
         free(entries[i]);
         FILE *file = wanted ? fopen(path, "r") : NULL;
@@ -50,7 +53,8 @@ static inline void problem_free(bench_problem *p) {
 }
 
 /* Plans it and gives it the workspace that it needs. NULL: no kernel takes it. */
-static inline tenon_plan *problem_plan(const tenon_api *api, tenon_context *context, bench_problem *p, const char *kernel, tenon_error *error) {
+static inline tenon_plan *problem_plan(const tenon_api *api, tenon_context *context,
+                                       bench_problem *p, const char *kernel, tenon_error *error) {
     tenon_plan *plan = NULL;
     tenon_plan_options options = {.struct_size = sizeof options, .kernel = kernel};
     tenon_query query = {.struct_size = sizeof query};
@@ -60,14 +64,17 @@ static inline tenon_plan *problem_plan(const tenon_api *api, tenon_context *cont
         return NULL;
     }
     api->plan_query(plan, &query, error);
-    p->args.head.workspace = query.workspace_bytes ? aligned_alloc(64, (size_t)(query.workspace_bytes + 63) / 64 * 64) : NULL;
+    p->args.head.workspace = query.workspace_bytes
+                                 ? aligned_alloc(64, (size_t)(query.workspace_bytes + 63) / 64 * 64)
+                                 : NULL;
     p->args.head.workspace_bytes = query.workspace_bytes;
     return plan;
 }
 
 static inline bool problem_same_bits(const bench_problem *a, const bench_problem *b) {
     for (int32_t i = 0; i < a->n_tensors; i++)
-        if (memcmp(a->tensor[i].block, b->tensor[i].block, a->tensor[i].bytes + 2 * BENCH_MARGIN)) return false;
+        if (memcmp(a->tensor[i].block, b->tensor[i].block, a->tensor[i].bytes + 2 * BENCH_MARGIN))
+            return false;
     return true;
 }
 
@@ -86,7 +93,8 @@ static inline unpack_problem *unpack_problem_make(const tenon_api *api, tenon_co
     if (!u) exit(1);
     memset(u, 0, sizeof *u);
     for (int i = 0; i < 40 * 64; i++) u->w[i / 64][i % 64] = (uint16_t)(0x3f80 + i);
-    tenon_pack_weights_args pack = {.struct_size = sizeof pack, .w = test_view(&source, u->w, kDLBfloat, 16, SHAPE(40, 64))};
+    tenon_pack_weights_args pack = {.struct_size = sizeof pack,
+                                    .w = test_view(&source, u->w, kDLBfloat, 16, SHAPE(40, 64))};
     u->args.struct_size = sizeof u->args;
     u->args.blob = pack.blob = test_view(&u->t_blob, u->blob, kDLUInt, 8, SHAPE(sizeof u->blob));
     u->args.w = test_view(&u->t_w, u->back, kDLBfloat, 16, SHAPE(40, 64));

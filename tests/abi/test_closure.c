@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A plan as a plain C function: arguments replace parts of the template, from several threads at once; refusals say which argument. */
+/* A plan as a plain C function: arguments replace parts of the template, from several threads at
+ * once; refusals say which argument. */
 #define _POSIX_C_SOURCE 200809L /* barriers */
 #include <pthread.h>
 
@@ -23,27 +24,43 @@ static void test_parts(const abi_case *model) {
     tenon_closure *closure = NULL;
     any_function bare = NULL;
     abi_case c;
-    CHECK(!api->closure_create(plan, &model->args, "i32(ptr:partial_out.data, ptr:out.data, i32:out.shape[0], "
-                               "u64:partial_out.shape[1], i64:partial_lse.shape[1], i32:lse.shape[0])",
-                               &closure, &bare, &error),
+    CHECK(!api->closure_create(
+              plan, &model->args,
+              "i32(ptr:partial_out.data, ptr:out.data, i32:out.shape[0], "
+              "u64:partial_out.shape[1], i64:partial_lse.shape[1], i32:lse.shape[0])",
+              &closure, &bare, &error),
           "%s", error.text);
     int32_t (*merge)(const void *, void *, int32_t, uint64_t, int64_t, int32_t);
     memcpy(&merge, &bare, sizeof merge);
     abi_case_make(&c);
-    CHECK(merge(c.partial_out, c.out, CASE_TOKENS, CASE_TOKENS, CASE_TOKENS, CASE_TOKENS) == TENON_OK && abi_case_right(&c), "%s", last_log);
+    CHECK(merge(c.partial_out, c.out, CASE_TOKENS, CASE_TOKENS, CASE_TOKENS, CASE_TOKENS) ==
+                  TENON_OK &&
+              abi_case_right(&c),
+          "%s", last_log);
     abi_case_make(&c);
-    CHECK(merge(c.partial_out, c.out, CASE_TOKENS - 1, CASE_TOKENS - 1, CASE_TOKENS - 1, CASE_TOKENS - 1) == TENON_OK, "%s", last_log);
-    CHECK(!memcmp(c.out, c.partial_out[1], sizeof c.out[0] * (CASE_TOKENS - 1)) && c.out[CASE_TOKENS - 1][0][0] == 0, "fewer tokens");
+    CHECK(merge(c.partial_out, c.out, CASE_TOKENS - 1, CASE_TOKENS - 1, CASE_TOKENS - 1,
+                CASE_TOKENS - 1) == TENON_OK,
+          "%s", last_log);
+    CHECK(!memcmp(c.out, c.partial_out[1], sizeof c.out[0] * (CASE_TOKENS - 1)) &&
+              c.out[CASE_TOKENS - 1][0][0] == 0,
+          "fewer tokens");
     last_log[0] = 0;
-    CHECK(merge(c.partial_out, c.out, CASE_TOKENS + 1, CASE_TOKENS, CASE_TOKENS, CASE_TOKENS) == TENON_STATUS_INVALID_ARGUMENT &&
-              strstr(last_log, "closure: merge_states: out"), "%s", last_log);
-    CHECK(merge(c.partial_out, NULL, CASE_TOKENS, CASE_TOKENS, CASE_TOKENS, CASE_TOKENS) == TENON_STATUS_INVALID_ARGUMENT, "%s", last_log);
+    CHECK(merge(c.partial_out, c.out, CASE_TOKENS + 1, CASE_TOKENS, CASE_TOKENS, CASE_TOKENS) ==
+                  TENON_STATUS_INVALID_ARGUMENT &&
+              strstr(last_log, "closure: merge_states: out"),
+          "%s", last_log);
+    CHECK(merge(c.partial_out, NULL, CASE_TOKENS, CASE_TOKENS, CASE_TOKENS, CASE_TOKENS) ==
+              TENON_STATUS_INVALID_ARGUMENT,
+          "%s", last_log);
     api->closure_destroy(closure);
     api->closure_destroy(NULL);
 
     /* Whole tensors, and void: the failure reaches the log. */
-    CHECK(!api->closure_create(plan, &model->args, "void(ptr:out, ptr:lse, ptr:workspace, u64:workspace_bytes, ptr:fault, ptr:stream)", &closure, &bare, &error), "%s",
-          error.text);
+    CHECK(!api->closure_create(
+              plan, &model->args,
+              "void(ptr:out, ptr:lse, ptr:workspace, u64:workspace_bytes, ptr:fault, ptr:stream)",
+              &closure, &bare, &error),
+          "%s", error.text);
     void (*whole)(const DLTensor *, const DLTensor *, void *, uint64_t, tenon_fault *, void *);
     memcpy(&whole, &bare, sizeof whole);
     abi_case_make(&c);
@@ -65,7 +82,8 @@ static void *call_often(void *wrong) {
     pthread_barrier_wait(&start); /* all at once: the calls are short */
     for (int i = 0; i < 4000; i++) {
         abi_case_make(&c);
-        if (merge(&c.partial_out[0][0][0][0], &c.out[0][0][0], CASE_TOKENS) || !abi_case_right(&c)) *(int *)wrong += 1;
+        if (merge(&c.partial_out[0][0][0][0], &c.out[0][0][0], CASE_TOKENS) || !abi_case_right(&c))
+            *(int *)wrong += 1;
     }
     return NULL;
 }
@@ -80,8 +98,12 @@ static void test_threads(const abi_case *model) {
     tenon_plan *without_lse;
     abi_case_make(&own);
     own.args.lse = NULL;
-    CHECK(!tenon_merge_states_plan(api, context, &own.args, NULL, &without_lse, &error), "%s", error.text);
-    CHECK(!api->closure_create(without_lse, &own.args, "i32(ptr:partial_out.data, ptr:out.data, i64:out.shape[0])", &closure, &shared_function, &error), "%s", error.text);
+    CHECK(!tenon_merge_states_plan(api, context, &own.args, NULL, &without_lse, &error), "%s",
+          error.text);
+    CHECK(!api->closure_create(without_lse, &own.args,
+                               "i32(ptr:partial_out.data, ptr:out.data, i64:out.shape[0])",
+                               &closure, &shared_function, &error),
+          "%s", error.text);
     pthread_barrier_init(&start, NULL, THREADS);
     for (int i = 0; i < THREADS; i++) pthread_create(&thread[i], NULL, call_often, &wrong[i]);
     for (int i = 0; i < THREADS; i++) {
@@ -97,32 +119,47 @@ static void test_refusals(const abi_case *model) {
     static const struct {
         const char *signature, *text;
     } bad[] = {
-        {"i32(ptr:user)", "no part of the args"},       {"i32(ptr:args)", "no part of the args"},      {"i32(u32:flags)", "fixed by the plan"},
-        {"i32(ptr:out.data, ptr:out.data)", "another"}, {"i32(ptr:out, i64:out.shape[0])", "another"}, {"i32(i64:out.shape[3])", "smaller rank"},
-        {"i32(ptr:lse.data)", "has NULL there"},        {"i32(ptr:out.dat)", "column 13"},
+        {"i32(ptr:user)", "no part of the args"},
+        {"i32(ptr:args)", "no part of the args"},
+        {"i32(u32:flags)", "fixed by the plan"},
+        {"i32(ptr:out.data, ptr:out.data)", "another"},
+        {"i32(ptr:out, i64:out.shape[0])", "another"},
+        {"i32(i64:out.shape[3])", "smaller rank"},
+        {"i32(ptr:lse.data)", "has NULL there"},
+        {"i32(ptr:out.dat)", "column 13"},
     };
     tenon_closure *closure = NULL;
     any_function bare = NULL;
     abi_case c = *model;
     c.args.lse = NULL;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        CHECK(api->closure_create(plan, &c.args, bad[i].signature, &closure, &bare, &error) == TENON_STATUS_INVALID_ARGUMENT && strstr(error.text, bad[i].text), "\"%s\": %s",
-              bad[i].signature, error.text);
-    CHECK(api->closure_create(NULL, &c.args, "i32()", &closure, &bare, &error) == TENON_STATUS_INVALID_ARGUMENT, "%s", error.text);
-    CHECK(api->closure_create(plan, &c.args, "i32()", NULL, &bare, &error) == TENON_STATUS_INVALID_ARGUMENT, "%s", error.text);
+        CHECK(api->closure_create(plan, &c.args, bad[i].signature, &closure, &bare, &error) ==
+                      TENON_STATUS_INVALID_ARGUMENT &&
+                  strstr(error.text, bad[i].text),
+              "\"%s\": %s", bad[i].signature, error.text);
+    CHECK(api->closure_create(NULL, &c.args, "i32()", &closure, &bare, &error) ==
+              TENON_STATUS_INVALID_ARGUMENT,
+          "%s", error.text);
+    CHECK(api->closure_create(plan, &c.args, "i32()", NULL, &bare, &error) ==
+              TENON_STATUS_INVALID_ARGUMENT,
+          "%s", error.text);
     c.args.struct_size = 8;
-    CHECK(api->closure_create(plan, &c.args, "i32()", &closure, &bare, &error) == TENON_STATUS_INVALID_ARGUMENT, "%s", error.text);
+    CHECK(api->closure_create(plan, &c.args, "i32()", &closure, &bare, &error) ==
+              TENON_STATUS_INVALID_ARGUMENT,
+          "%s", error.text);
     CHECK(!closure && !bare, "a failed call wrote its outputs");
 }
 
 int main(void) {
     abi_case model;
     tenon_host host = {.struct_size = sizeof host, .log = keep_log};
-    tenon_context_options options = {.struct_size = sizeof options, .host = &host, .log_level = TENON_LOG_ERROR};
+    tenon_context_options options = {
+        .struct_size = sizeof options, .host = &host, .log_level = TENON_LOG_ERROR};
     api = test_load();
     abi_case_make(&model);
     CHECK(!api->context_create(&options, &context, &error), "%s", error.text);
-    CHECK(!tenon_merge_states_plan(api, context, &model.args, NULL, &plan, &error), "%s", error.text);
+    CHECK(!tenon_merge_states_plan(api, context, &model.args, NULL, &plan, &error), "%s",
+          error.text);
     test_parts(&model);
     test_threads(&model);
     test_refusals(&model);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* run allocates nothing, takes no lock and reads no environment, in any operation, by any of its kernels. This program's own symbols stand
- * before libc's for every library that it loads, and count. */
+/* run allocates nothing, takes no lock and reads no environment, in any operation, by any of its
+ * kernels. This program's own symbols stand before libc's for every library that it loads, and
+ * count. */
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
@@ -8,26 +9,27 @@
 #include "every_problem.h"
 
 /* X(return type, name, parameters, arguments) */
-#define COUNTED_LIST(X)                                                                             \
-    X(void *, malloc, (size_t a), (a))                                                              \
-    X(void *, calloc, (size_t a, size_t b), (a, b))                                                 \
-    X(void *, realloc, (void *a, size_t b), (a, b))                                                 \
-    X(void *, aligned_alloc, (size_t a, size_t b), (a, b))                                          \
-    X(void *, memalign, (size_t a, size_t b), (a, b))                                               \
-    X(int, posix_memalign, (void **a, size_t b, size_t c), (a, b, c))                               \
-    X(void *, mmap, (void *a, size_t b, int c, int d, int e, off_t f), (a, b, c, d, e, f))          \
-    X(int, munmap, (void *a, size_t b), (a, b))                                                     \
-    X(int, mprotect, (void *a, size_t b, int c), (a, b, c))                                         \
-    X(char *, getenv, (const char *a), (a))                                                         \
-    X(char *, secure_getenv, (const char *a), (a))                                                  \
-    X(int, pthread_mutex_lock, (pthread_mutex_t * a), (a))                                          \
-    X(int, pthread_mutex_trylock, (pthread_mutex_t * a), (a))                                       \
-    X(int, pthread_rwlock_rdlock, (pthread_rwlock_t * a), (a))                                      \
-    X(int, pthread_rwlock_wrlock, (pthread_rwlock_t * a), (a))                                      \
-    X(int, pthread_spin_lock, (pthread_spinlock_t * a), (a))                                        \
-    X(int, pthread_cond_wait, (pthread_cond_t * a, pthread_mutex_t * b), (a, b))                    \
-    X(int, pthread_once, (pthread_once_t * a, void (*b)(void)), (a, b))                             \
-    X(int, pthread_create, (pthread_t * a, const pthread_attr_t *b, void *(*c)(void *), void *d), (a, b, c, d)) \
+#define COUNTED_LIST(X)                                                                            \
+    X(void *, malloc, (size_t a), (a))                                                             \
+    X(void *, calloc, (size_t a, size_t b), (a, b))                                                \
+    X(void *, realloc, (void *a, size_t b), (a, b))                                                \
+    X(void *, aligned_alloc, (size_t a, size_t b), (a, b))                                         \
+    X(void *, memalign, (size_t a, size_t b), (a, b))                                              \
+    X(int, posix_memalign, (void **a, size_t b, size_t c), (a, b, c))                              \
+    X(void *, mmap, (void *a, size_t b, int c, int d, int e, off_t f), (a, b, c, d, e, f))         \
+    X(int, munmap, (void *a, size_t b), (a, b))                                                    \
+    X(int, mprotect, (void *a, size_t b, int c), (a, b, c))                                        \
+    X(char *, getenv, (const char *a), (a))                                                        \
+    X(char *, secure_getenv, (const char *a), (a))                                                 \
+    X(int, pthread_mutex_lock, (pthread_mutex_t * a), (a))                                         \
+    X(int, pthread_mutex_trylock, (pthread_mutex_t * a), (a))                                      \
+    X(int, pthread_rwlock_rdlock, (pthread_rwlock_t * a), (a))                                     \
+    X(int, pthread_rwlock_wrlock, (pthread_rwlock_t * a), (a))                                     \
+    X(int, pthread_spin_lock, (pthread_spinlock_t * a), (a))                                       \
+    X(int, pthread_cond_wait, (pthread_cond_t * a, pthread_mutex_t * b), (a, b))                   \
+    X(int, pthread_once, (pthread_once_t * a, void (*b)(void)), (a, b))                            \
+    X(int, pthread_create, (pthread_t * a, const pthread_attr_t *b, void *(*c)(void *), void *d),  \
+      (a, b, c, d))                                                                                \
     X(void *, dlopen, (const char *a, int b), (a, b))
 
 #define E_COUNTED(type, name, parameters, arguments) COUNTED_##name,
@@ -60,19 +62,21 @@ static void *real(const char *name) {
     return found;
 }
 
-#define DEFINE(type, name, parameters, arguments)                                                   \
-    type name parameters;                                                                           \
-    type name parameters {                                                                          \
-        static _Atomic(void *) found;                                                               \
-        type(*function) parameters;                                                                 \
-        void *symbol = atomic_load(&found);                                                         \
-        EARLY_##name if (!symbol) atomic_store(&found, symbol = real(#name));                       \
-        *(void **)&function = symbol;                                                               \
-        count(COUNTED_##name);                                                                      \
-        return function arguments;                                                                  \
+#define DEFINE(type, name, parameters, arguments)                                                  \
+    type name parameters;                                                                          \
+    type name parameters {                                                                         \
+        static _Atomic(void *) found;                                                              \
+        type(*function) parameters;                                                                \
+        void *symbol = atomic_load(&found);                                                        \
+        EARLY_##name if (!symbol) atomic_store(&found, symbol = real(#name));                      \
+        *(void **)&function = symbol;                                                              \
+        count(COUNTED_##name);                                                                     \
+        return function arguments;                                                                 \
     }
-#define EARLY_malloc if (!symbol && looking_up) return early_allocate(a);
-#define EARLY_calloc if (!symbol && looking_up) return early_allocate(a * b);
+#define EARLY_malloc                                                                               \
+    if (!symbol && looking_up) return early_allocate(a);
+#define EARLY_calloc                                                                               \
+    if (!symbol && looking_up) return early_allocate(a * b);
 #define EARLY_realloc
 #define EARLY_aligned_alloc
 #define EARLY_memalign
@@ -160,12 +164,15 @@ static void by_every_kernel(const char *text) {
     problem_free(p);
 }
 
-static void never_inlined(void *volatile *pointer) { free(*pointer); }
+static void never_inlined(void *volatile *pointer) {
+    free(*pointer);
+}
 
 int main(void) {
     api = test_load();
     tenon_error error = {.struct_size = sizeof error};
-    tenon_context_options options = {.struct_size = sizeof options, .log_level = -1, .n_threads = 3};
+    tenon_context_options options = {
+        .struct_size = sizeof options, .log_level = -1, .n_threads = 3};
     /* The counters count. */
     counting = true;
     void *volatile pointer = malloc(10);
@@ -173,24 +180,30 @@ int main(void) {
     (void)getenv("TENON_LOG");
     CHECK(!api->context_create(&options, &context, &error), "%s", error.text);
     counting = false;
-    CHECK(counted[COUNTED_malloc] >= 1 && counted[COUNTED_free] >= 1 && counted[COUNTED_getenv] >= 1, "the program's own calls");
-    CHECK(counted[COUNTED_posix_memalign] >= 1 && counted[COUNTED_secure_getenv] >= 2, "the library's calls are not seen: %ld, %ld", (long)counted[COUNTED_posix_memalign],
+    CHECK(counted[COUNTED_malloc] >= 1 && counted[COUNTED_free] >= 1 &&
+              counted[COUNTED_getenv] >= 1,
+          "the program's own calls");
+    CHECK(counted[COUNTED_posix_memalign] >= 1 && counted[COUNTED_secure_getenv] >= 2,
+          "the library's calls are not seen: %ld, %ld", (long)counted[COUNTED_posix_memalign],
           (long)counted[COUNTED_secure_getenv]);
     for (int i = 0; i < COUNTED_COUNT; i++) counted[i] = 0;
 
     each_problem(1000, by_every_kernel);
     unpack_problem *u = unpack_problem_make(api, context);
     tenon_plan *plan = NULL;
-    CHECK(!tenon_unpack_weights_plan(api, context, &u->args, NULL, &plan, &error), "%s", error.text);
+    CHECK(!tenon_unpack_weights_plan(api, context, &u->args, NULL, &plan, &error), "%s",
+          error.text);
     tenon_query query = {.struct_size = sizeof query};
     api->plan_query(plan, &query, &error);
-    u->args.workspace = aligned_alloc(64, (size_t)(query.workspace_bytes + 64) / 64 * 64), u->args.workspace_bytes = query.workspace_bytes;
+    u->args.workspace = aligned_alloc(64, (size_t)(query.workspace_bytes + 64) / 64 * 64),
+    u->args.workspace_bytes = query.workspace_bytes;
     run_counted("unpack_weights", plan, &u->args, TENON_OP_UNPACK_WEIGHTS);
     CHECK(!memcmp(u->w, u->back, sizeof u->w), "unpack_weights");
     free(u->args.workspace);
     api->plan_destroy(plan);
     free(u);
-    for (int op = 0; op < TENON_OP_COUNT; op++) CHECK(operations_seen[op], "%s was never run", api->op_info((uint32_t)op)->name);
+    for (int op = 0; op < TENON_OP_COUNT; op++)
+        CHECK(operations_seen[op], "%s was never run", api->op_info((uint32_t)op)->name);
     api->context_destroy(context);
     printf("%d runs counted\n", runs);
     return test_report();

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Versions, and lies: what a host may say about itself and its structs, and what it is answered. Built against today's headers and
- * against every frozen set of them. */
+/* Versions, and lies: what a host may say about itself and its structs, and what it is answered.
+ * Built against today's headers and against every frozen set of them. */
 #include "abi_case.h"
 
 static const tenon_api *api;
@@ -26,7 +26,8 @@ static void test_versions(void) {
     };
     uint32_t newest = UINT32_MAX;
     const tenon_api *table = NULL;
-    CHECK(!get_api(NULL, &newest, &table, &error) && table && newest >= VERSION(1, 0), "%s", error.text);
+    CHECK(!get_api(NULL, &newest, &table, &error) && table && newest >= VERSION(1, 0), "%s",
+          error.text);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         tenon_host host = {.struct_size = sizeof host, .min_version = cases[i].oldest};
         uint32_t version = cases[i].newest;
@@ -35,18 +36,23 @@ static void test_versions(void) {
         table = NULL;
         error.text[0] = 0;
         int32_t status = get_api(cases[i].oldest ? &host : NULL, &version, &table, &error);
-        CHECK(status == cases[i].status && version == expected, "case %zu: status %d, version 0x%x: %s", i, status, version, error.text);
+        CHECK(status == cases[i].status && version == expected,
+              "case %zu: status %d, version 0x%x: %s", i, status, version, error.text);
         CHECK(!table == !!status, "case %zu: the table", i);
         char range[32];
         snprintf(range, sizeof range, "to %u.%u", newest >> 16, newest & 0xffff);
-        CHECK(!status || (strstr(error.text, range) && strstr(error.text, "the host speaks")), "both ranges must be named: %s", error.text);
+        CHECK(!status || (strstr(error.text, range) && strstr(error.text, "the host speaks")),
+              "both ranges must be named: %s", error.text);
     }
     uint32_t version = TENON_VERSION;
-    CHECK(get_api(NULL, NULL, &table, &error) == TENON_STATUS_INVALID_ARGUMENT && get_api(NULL, &version, NULL, NULL) == TENON_STATUS_INVALID_ARGUMENT, "NULL");
+    CHECK(get_api(NULL, NULL, &table, &error) == TENON_STATUS_INVALID_ARGUMENT &&
+              get_api(NULL, &version, NULL, NULL) == TENON_STATUS_INVALID_ARGUMENT,
+          "NULL");
     CHECK(!get_api(NULL, &version, &table, NULL), "without an error");
     CHECK(table->struct_size >= sizeof(tenon_api), "%u", table->struct_size);
     /* Every slot can be called through. */
-    for (size_t at = offsetof(tenon_api, status_text); at < sizeof(tenon_api); at += sizeof(void *)) {
+    for (size_t at = offsetof(tenon_api, status_text); at < sizeof(tenon_api);
+         at += sizeof(void *)) {
         void *slot;
         memcpy(&slot, (const char *)table + at, sizeof slot);
         CHECK(slot, "slot at byte %zu is NULL", at);
@@ -56,12 +62,17 @@ static void test_versions(void) {
 /* ---- struct_size ---- */
 typedef int32_t (*attempt_fn)(tenon_context *context, void *object);
 
-static int32_t try_call(tenon_context *context, void *args) { return api->call(context, TENON_OP_MERGE_STATES, args, &error); }
+static int32_t try_call(tenon_context *context, void *args) {
+    return api->call(context, TENON_OP_MERGE_STATES, args, &error);
+}
 static int32_t try_run(tenon_context *context, void *args) {
     static tenon_plan *plan;
     static abi_case own;
     static tenon_context *of;
-    if (of != context) CHECK(!api->plan_create(of = context, TENON_OP_MERGE_STATES, abi_case_make(&own), NULL, &plan, &error), "%s", error.text);
+    if (of != context)
+        CHECK(!api->plan_create(of = context, TENON_OP_MERGE_STATES, abi_case_make(&own), NULL,
+                                &plan, &error),
+              "%s", error.text);
     return api->run(plan, args, &error);
 }
 static int32_t try_options(tenon_context *context, void *options) {
@@ -79,28 +90,38 @@ static int32_t try_host(tenon_context *context, void *host) {
 static int32_t try_plan_options(tenon_context *context, void *options) {
     abi_case c;
     tenon_plan *plan = NULL;
-    int32_t status = api->plan_create(context, TENON_OP_MERGE_STATES, abi_case_make(&c), options, &plan, &error);
+    int32_t status =
+        api->plan_create(context, TENON_OP_MERGE_STATES, abi_case_make(&c), options, &plan, &error);
     CHECK(!plan == !!status, "plan");
     api->plan_destroy(plan);
     return status;
 }
 static int32_t dequantize(tenon_context *context, void *quant, bool planned) {
-    static const tenon_quant honest = {.struct_size = sizeof honest, .format = TENON_FORMAT_GGUF_Q8_0, .rows = 2, .cols = 32};
+    static const tenon_quant honest = {
+        .struct_size = sizeof honest, .format = TENON_FORMAT_GGUF_Q8_0, .rows = 2, .cols = 32};
     static uint8_t q[2][34] = {{0}};
     float x[2][32];
     test_tensor tq, tx;
     tenon_plan *plan = NULL;
-    tenon_dequantize_args a = {.struct_size = sizeof a, .q = test_view(&tq, q, kDLUInt, 8, SHAPE(2, 34)), .q_quant = quant, .x = test_view(&tx, x, kDLFloat, 32, SHAPE(2, 32))};
+    tenon_dequantize_args a = {.struct_size = sizeof a,
+                               .q = test_view(&tq, q, kDLUInt, 8, SHAPE(2, 34)),
+                               .q_quant = quant,
+                               .x = test_view(&tx, x, kDLFloat, 32, SHAPE(2, 32))};
     if (!planned) return api->call(context, TENON_OP_DEQUANTIZE, &a, &error);
     a.q_quant = &honest;
-    CHECK(!api->plan_create(context, TENON_OP_DEQUANTIZE, &a, NULL, &plan, &error), "%s", error.text);
+    CHECK(!api->plan_create(context, TENON_OP_DEQUANTIZE, &a, NULL, &plan, &error), "%s",
+          error.text);
     a.q_quant = quant;
     int32_t status = api->run(plan, &a, &error);
     api->plan_destroy(plan);
     return status;
 }
-static int32_t try_quant(tenon_context *context, void *quant) { return dequantize(context, quant, false); }
-static int32_t try_quant_in_run(tenon_context *context, void *quant) { return dequantize(context, quant, true); }
+static int32_t try_quant(tenon_context *context, void *quant) {
+    return dequantize(context, quant, false);
+}
+static int32_t try_quant_in_run(tenon_context *context, void *quant) {
+    return dequantize(context, quant, true);
+}
 static int32_t try_get_api(tenon_context *context, void *host) {
     uint32_t version = TENON_VERSION;
     const tenon_api *table;
@@ -108,7 +129,8 @@ static int32_t try_get_api(tenon_context *context, void *host) {
     return get_api(host, &version, &table, &error);
 }
 
-static void lie(tenon_context *context, const char *what, attempt_fn attempt, const void *honest, uint32_t size) {
+static void lie(tenon_context *context, const char *what, attempt_fn attempt, const void *honest,
+                uint32_t size) {
     _Alignas(16) unsigned char object[4096 + 64];
     const struct {
         uint32_t size;
@@ -133,19 +155,24 @@ static void lie(tenon_context *context, const char *what, attempt_fn attempt, co
         if (lies[i].garbage) object[lies[i].size - 1] = 1; /* the very last byte counts too */
         error.text[0] = 0;
         int32_t status = attempt(context, object);
-        CHECK(status == lies[i].status, "%s: struct_size %u%s: status %d: %s", what, lies[i].size, lies[i].garbage ? " with garbage" : "", status, error.text);
-        CHECK(!status || strstr(error.text, lies[i].garbage ? "is set, beyond" : "struct_size="), "%s: %s", what, error.text);
+        CHECK(status == lies[i].status, "%s: struct_size %u%s: status %d: %s", what, lies[i].size,
+              lies[i].garbage ? " with garbage" : "", status, error.text);
+        CHECK(!status || strstr(error.text, lies[i].garbage ? "is set, beyond" : "struct_size="),
+              "%s: %s", what, error.text);
     }
 }
 
-/* Each shorter size (8 bytes are there in any version), in memory that ends there: an address sanitizer sees who reads past it. */
-static void be_short(tenon_context *context, const char *what, attempt_fn attempt, const void *honest, uint32_t size) {
+/* Each shorter size (8 bytes are there in any version), in memory that ends there: an address
+ * sanitizer sees who reads past it. */
+static void be_short(tenon_context *context, const char *what, attempt_fn attempt,
+                     const void *honest, uint32_t size) {
     for (uint32_t shorter = 8; shorter < size; shorter += 4) {
         void *object = malloc(shorter);
         memcpy(object, honest, shorter);
         memcpy(object, &shorter, 4);
         int32_t status = attempt(context, object);
-        CHECK(status == TENON_STATUS_INVALID_ARGUMENT, "%s of %u bytes: %d: %s", what, shorter, status, error.text);
+        CHECK(status == TENON_STATUS_INVALID_ARGUMENT, "%s of %u bytes: %d: %s", what, shorter,
+              status, error.text);
         free(object);
     }
 }
@@ -155,7 +182,8 @@ static void test_sizes(tenon_context *context) {
     const tenon_context_options options = {.struct_size = sizeof options};
     const tenon_plan_options plan_options = {.struct_size = sizeof plan_options};
     const tenon_host host = {.struct_size = sizeof host};
-    const tenon_quant quant = {.struct_size = sizeof quant, .format = TENON_FORMAT_GGUF_Q8_0, .rows = 2, .cols = 32};
+    const tenon_quant quant = {
+        .struct_size = sizeof quant, .format = TENON_FORMAT_GGUF_Q8_0, .rows = 2, .cols = 32};
     abi_case_make(&c);
     lie(context, "args of call", try_call, &c.args, sizeof c.args);
     be_short(context, "args of call", try_call, &c.args, sizeof c.args);
@@ -182,14 +210,21 @@ static void test_unknown(tenon_context *context) {
     abi_case_make(&c);
     for (uint32_t bit = 1; bit < 32; bit++) { /* bit 0 is LSE_BASE2 */
         c.args.flags = 1u << bit;
-        CHECK(try_call(context, &c.args) == TENON_STATUS_INVALID_ARGUMENT && strstr(error.text, "flags"), "bit %u: %s", bit, error.text);
-        CHECK(try_run(context, &c.args) == TENON_STATUS_INVALID_ARGUMENT && strstr(error.text, "flags"), "bit %u: %s", bit, error.text);
+        CHECK(try_call(context, &c.args) == TENON_STATUS_INVALID_ARGUMENT &&
+                  strstr(error.text, "flags"),
+              "bit %u: %s", bit, error.text);
+        CHECK(try_run(context, &c.args) == TENON_STATUS_INVALID_ARGUMENT &&
+                  strstr(error.text, "flags"),
+              "bit %u: %s", bit, error.text);
     }
     c.args.flags = 0;
-    const tenon_ext must = {sizeof must, 0x1234u | TENON_EXT_MUST_UNDERSTAND, NULL}, may = {sizeof may, 0x1234u, NULL}, may_then_must = {sizeof may, 7, &must},
+    const tenon_ext must = {sizeof must, 0x1234u | TENON_EXT_MUST_UNDERSTAND, NULL},
+                    may = {sizeof may, 0x1234u, NULL}, may_then_must = {sizeof may, 7, &must},
                     small = {8, 7, NULL};
     tenon_ext endless = {sizeof endless, 7, &endless};
-    CHECK(!api->plan_create(context, TENON_OP_MERGE_STATES, abi_case_make(&planned), NULL, &plan, &error), "%s", error.text);
+    CHECK(!api->plan_create(context, TENON_OP_MERGE_STATES, abi_case_make(&planned), NULL, &plan,
+                            &error),
+          "%s", error.text);
     const struct {
         const tenon_ext *chain;
         int32_t status;
@@ -202,10 +237,15 @@ static void test_unknown(tenon_context *context) {
         abi_case_make(&c);
         c.args.ext = chains[i].chain;
         int32_t status = api->run(plan, &c.args, &error);
-        CHECK(status == chains[i].status && (status ? abi_case_untouched(&c) : abi_case_right(&c)), "run, chain %zu: %d: %s", i, status, error.text);
+        CHECK(status == chains[i].status && (status ? abi_case_untouched(&c) : abi_case_right(&c)),
+              "run, chain %zu: %d: %s", i, status, error.text);
         status = try_call(context, &c.args);
         CHECK(status == chains[i].status, "call, chain %zu: %d: %s", i, status, error.text);
-        tenon_quant quant = {.struct_size = sizeof quant, .ext = chains[i].chain, .format = TENON_FORMAT_GGUF_Q8_0, .rows = 2, .cols = 32};
+        tenon_quant quant = {.struct_size = sizeof quant,
+                             .ext = chains[i].chain,
+                             .format = TENON_FORMAT_GGUF_Q8_0,
+                             .rows = 2,
+                             .cols = 32};
         status = try_quant(context, &quant);
         CHECK(status == chains[i].status, "descriptor, chain %zu: %d: %s", i, status, error.text);
     }
@@ -226,16 +266,24 @@ static void test_error_sizes(tenon_context *context) {
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         memset(&given, 0xab, sizeof given);
         given.e.struct_size = sizes[i];
-        CHECK(api->call(context, TENON_OP_MERGE_STATES, &c.args, &given.e) == TENON_STATUS_INVALID_ARGUMENT, "size %u", sizes[i]);
+        CHECK(api->call(context, TENON_OP_MERGE_STATES, &c.args, &given.e) ==
+                  TENON_STATUS_INVALID_ARGUMENT,
+              "size %u", sizes[i]);
         const unsigned char *bytes = (const unsigned char *)&given;
         size_t end = sizes[i] < 4 ? 4 : sizes[i];
         bool clean = true;
         for (size_t b = end; b < sizeof given; b++) clean &= bytes[b] == 0xab;
         CHECK(clean, "struct_size %u: written past its end", sizes[i]);
-        if (sizes[i] > head) CHECK(given.e.status == TENON_STATUS_INVALID_ARGUMENT && strlen(given.e.text) < sizes[i] - head, "struct_size %u", sizes[i]);
+        if (sizes[i] > head)
+            CHECK(given.e.status == TENON_STATUS_INVALID_ARGUMENT &&
+                      strlen(given.e.text) < sizes[i] - head,
+                  "struct_size %u", sizes[i]);
     }
-    CHECK(api->call(context, TENON_OP_MERGE_STATES, &c.args, NULL) == TENON_STATUS_INVALID_ARGUMENT, "no error wanted");
-    CHECK(!strncmp(api->status_text(TENON_STATUS_UNSUPPORTED), "UNSUPPORTED: ", 13) && api->status_text(-1) && api->status_text(1000), "status_text");
+    CHECK(api->call(context, TENON_OP_MERGE_STATES, &c.args, NULL) == TENON_STATUS_INVALID_ARGUMENT,
+          "no error wanted");
+    CHECK(!strncmp(api->status_text(TENON_STATUS_UNSUPPORTED), "UNSUPPORTED: ", 13) &&
+              api->status_text(-1) && api->status_text(1000),
+          "status_text");
 }
 
 /* An answer is cut to what the host has room for. */
@@ -247,14 +295,20 @@ static void test_answer_sizes(tenon_context *context) {
     } given;
     memset(&given, 0xab, sizeof given);
     given.q.struct_size = offsetof(tenon_query, kernel);
-    CHECK(!api->query(context, TENON_OP_MERGE_STATES, abi_case_make(&c), NULL, &given.q, &error), "%s", error.text);
-    CHECK(given.q.status == TENON_STATUS_OK && given.q.struct_size == offsetof(tenon_query, kernel), "%d", given.q.status);
+    CHECK(!api->query(context, TENON_OP_MERGE_STATES, abi_case_make(&c), NULL, &given.q, &error),
+          "%s", error.text);
+    CHECK(given.q.status == TENON_STATUS_OK && given.q.struct_size == offsetof(tenon_query, kernel),
+          "%d", given.q.status);
     CHECK((unsigned char)given.q.kernel[0] == 0xab, "written past the host's struct_size");
     memset(&given, 0xab, sizeof given);
     given.q.struct_size = sizeof given;
-    CHECK(!api->query(context, TENON_OP_MERGE_STATES, &c.args, NULL, &given.q, &error) && given.q.kernel[0] && given.guard[0] == 0xab, "%s", error.text);
+    CHECK(!api->query(context, TENON_OP_MERGE_STATES, &c.args, NULL, &given.q, &error) &&
+              given.q.kernel[0] && given.guard[0] == 0xab,
+          "%s", error.text);
     given.q.struct_size = 4;
-    CHECK(api->query(context, TENON_OP_MERGE_STATES, &c.args, NULL, &given.q, &error) == TENON_STATUS_INVALID_ARGUMENT, "%s", error.text);
+    CHECK(api->query(context, TENON_OP_MERGE_STATES, &c.args, NULL, &given.q, &error) ==
+              TENON_STATUS_INVALID_ARGUMENT,
+          "%s", error.text);
 }
 
 int main(void) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The host's allocator fails at its first, second, .. call: NO_MEMORY each time, everything given back with the size it was taken
- * with, outputs as they were; until a call needs no more than it gets. */
+/* The host's allocator fails at its first, second, .. call: NO_MEMORY each time, everything given
+ * back with the size it was taken with, outputs as they were; until a call needs no more than it
+ * gets. */
 #include <pthread.h>
 #include <unistd.h>
 
@@ -46,12 +47,24 @@ static char trace_path[] = "tenon_no_memory_XXXXXX";
 typedef void (*any_function)(void);
 static void take_nothing(void) {}
 
-/* All that allocates, from a context to a closure. Stops at the first failure, and gives back what it has. */
+/* All that allocates, from a context to a closure. Stops at the first failure, and gives back what
+ * it has. */
 static int32_t do_everything(ledger *l, bench_problem *p, tenon_error *error) {
-    tenon_host host = {.struct_size = sizeof host, .user = l, .allocate = ledger_allocate, .release = ledger_release};
-    tenon_context_options options = {.struct_size = sizeof options, .host = &host, .log_level = -1, .n_threads = 2, .trace_path = trace_path};
-    const tenon_foreign_kernel kernel = {
-        .struct_size = sizeof kernel, .op = TENON_OP_MERGE_STATES, .name = "own", .signature = "void()", .function = take_nothing, .priority = -1};
+    tenon_host host = {.struct_size = sizeof host,
+                       .user = l,
+                       .allocate = ledger_allocate,
+                       .release = ledger_release};
+    tenon_context_options options = {.struct_size = sizeof options,
+                                     .host = &host,
+                                     .log_level = -1,
+                                     .n_threads = 2,
+                                     .trace_path = trace_path};
+    const tenon_foreign_kernel kernel = {.struct_size = sizeof kernel,
+                                         .op = TENON_OP_MERGE_STATES,
+                                         .name = "own",
+                                         .signature = "void()",
+                                         .function = take_nothing,
+                                         .priority = -1};
     tenon_context *context = NULL;
     tenon_plan *plan = NULL;
     tenon_closure *closure = NULL;
@@ -61,7 +74,9 @@ static int32_t do_everything(ledger *l, bench_problem *p, tenon_error *error) {
     if (!status) status = api->register_kernel(context, &kernel, error);
     if (!status) status = api->plan_create(context, p->info->op, p->args.bytes, NULL, &plan, error);
     CHECK(!plan || !status, "plan");
-    if (!status) status = api->closure_create(plan, p->args.bytes, "i32(ptr:workspace, u64:workspace_bytes)", &closure, &bare, error);
+    if (!status)
+        status = api->closure_create(plan, p->args.bytes, "i32(ptr:workspace, u64:workspace_bytes)",
+                                     &closure, &bare, error);
     CHECK(!closure == !bare && (!closure || !status), "closure");
     if (!status) status = api->call(context, p->info->op, p->args.bytes, error);
     api->closure_destroy(closure);
@@ -77,14 +92,18 @@ static void fail_everywhere(const char *text) {
         ledger l = {.lock = PTHREAD_MUTEX_INITIALIZER, .fail_at = n};
         tenon_error error = {.struct_size = sizeof error};
         int32_t status = do_everything(&l, p, &error);
-        CHECK(l.live == 0 && l.live_bytes == 0, "%s: allocation %ld fails: %ld blocks of %zu bytes leak", text, n, l.live, l.live_bytes);
+        CHECK(l.live == 0 && l.live_bytes == 0,
+              "%s: allocation %ld fails: %ld blocks of %zu bytes leak", text, n, l.live,
+              l.live_bytes);
         CHECK(!l.wrong_release, "%s: a block was given back with another size or alignment", text);
         if (l.calls < n) {
             CHECK(!status, "%s: %s", text, error.text);
             break;
         }
-        CHECK(status == TENON_STATUS_NO_MEMORY && error.status == status && error.text[0], "%s: allocation %ld fails: status %d: %s", text, n, status, error.text);
-        CHECK(problem_same_bits(p, before), "%s: allocation %ld fails: a tensor was written", text, n);
+        CHECK(status == TENON_STATUS_NO_MEMORY && error.status == status && error.text[0],
+              "%s: allocation %ld fails: status %d: %s", text, n, status, error.text);
+        CHECK(problem_same_bits(p, before), "%s: allocation %ld fails: a tensor was written", text,
+              n);
     }
     CHECK(n > 4, "%s: only %ld allocations were tried", text, n);
     problem_free(p);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One plan, eight threads, each with its own tensors and workspace: every operation gives all of them the bits that it gives one. */
+/* One plan, eight threads, each with its own tensors and workspace: every operation gives all of
+ * them the bits that it gives one. */
 #include <pthread.h>
 
 #include "every_problem.h"
@@ -21,7 +22,8 @@ static void *run_job(void *arg) {
     job *j = arg;
     j->error.struct_size = sizeof j->error;
     pthread_barrier_wait(j->start);
-    for (int i = 0; i < RUNS && !j->status; i++) j->status = api->run(j->plan, j->problem->args.bytes, &j->error);
+    for (int i = 0; i < RUNS && !j->status; i++)
+        j->status = api->run(j->plan, j->problem->args.bytes, &j->error);
     return NULL;
 }
 
@@ -33,7 +35,8 @@ static void by_eight_threads(const char *text) {
         problem_free(alone);
         return;
     }
-    for (int i = 0; i < RUNS; i++) CHECK(!api->run(plan, alone->args.bytes, &error), "%s: %s", text, error.text);
+    for (int i = 0; i < RUNS; i++)
+        CHECK(!api->run(plan, alone->args.bytes, &error), "%s: %s", text, error.text);
     pthread_barrier_t start;
     pthread_t thread[THREADS];
     job jobs[THREADS];
@@ -63,12 +66,14 @@ static void by_eight_threads(const char *text) {
 int main(void) {
     api = test_load();
     tenon_error error = {.struct_size = sizeof error};
-    tenon_context_options options = {.struct_size = sizeof options, .log_level = -1, .n_threads = 4};
+    tenon_context_options options = {
+        .struct_size = sizeof options, .log_level = -1, .n_threads = 4};
     CHECK(!api->context_create(&options, &context, &error), "%s", error.text);
     each_problem(3, by_eight_threads);
     int seen = 0;
     for (int op = 0; op < TENON_OP_COUNT; op++) seen += operations_seen[op] > 0;
-    CHECK(seen == TENON_OP_COUNT - 1, "%d operations of %d; unpack_weights has no problem string", seen, TENON_OP_COUNT);
+    CHECK(seen == TENON_OP_COUNT - 1, "%d operations of %d; unpack_weights has no problem string",
+          seen, TENON_OP_COUNT);
     api->context_destroy(context);
     return test_report();
 }

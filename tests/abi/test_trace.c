@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _DEFAULT_SOURCE /* mkstemp */
-/* TENON_TRACE: exact lines for problems with strides, descriptors, contents and flags; once each, counted at the end. */
+/* TENON_TRACE: exact lines for problems with strides, descriptors, contents and flags; once each,
+ * counted at the end. */
 #include <pthread.h>
 #include <unistd.h>
 
@@ -26,11 +27,16 @@ static int count(const char *needle) {
 
 static tenon_context *traced_context(void) {
     tenon_context *context = NULL;
-    tenon_context_options options = {.struct_size = sizeof options, .trace_path = path, .log_level = TENON_LOG_ERROR};
+    tenon_context_options options = {
+        .struct_size = sizeof options, .trace_path = path, .log_level = TENON_LOG_ERROR};
     CHECK(!api->context_create(&options, &context, &error), "%s", error.text);
     const int32_t ops[] = {TENON_OP_ATTENTION, TENON_OP_MATMUL};
     for (int i = 0; i < 2; i++) {
-        tenon_foreign_kernel k = {.struct_size = sizeof k, .op = ops[i], .name = "nothing", .signature = "void()", .function = take_nothing};
+        tenon_foreign_kernel k = {.struct_size = sizeof k,
+                                  .op = ops[i],
+                                  .name = "nothing",
+                                  .signature = "void()",
+                                  .function = take_nothing};
         CHECK(!api->register_kernel(context, &k, &error), "%s", error.text);
     }
     return context;
@@ -40,7 +46,8 @@ static void run_attention(tenon_context *context, int32_t kv_length) {
     static uint16_t q[3 * 4 * 64], cache[2][8 * 16 * 2 * 64], out[3 * 4 * 64];
     int32_t cu[2] = {0, 3}, lens[1] = {kv_length}, table[2] = {5, 0};
     test_tensor t[7];
-    tenon_attention_args a = {.struct_size = sizeof a, .flags = TENON_ATTENTION_CAUSAL | TENON_ATTENTION_LSE_BASE2};
+    tenon_attention_args a = {.struct_size = sizeof a,
+                              .flags = TENON_ATTENTION_CAUSAL | TENON_ATTENTION_LSE_BASE2};
     a.q = test_view(&t[0], q, kDLBfloat, 16, SHAPE(3, 4, 64));
     a.k = test_view(&t[1], cache, kDLBfloat, 16, SHAPE(8, 16, 2, 64));
     a.v = test_view(&t[2], cache[1], kDLBfloat, 16, SHAPE(8, 16, 2, 64));
@@ -58,8 +65,15 @@ static void run_matmul(tenon_context *context) {
     static uint8_t w[4 * 36];
     static float a_data[2 * 64], out[2 * 4];
     test_tensor t[3];
-    tenon_quant quant = {.struct_size = sizeof quant, .format = TENON_FORMAT_GGUF_Q4_0, .rows = 4, .cols = 64}, plain = {.struct_size = sizeof plain};
-    tenon_matmul_args m = {.struct_size = sizeof m, .w_quant = &quant, .a_quant = &plain, .compute = TENON_COMPUTE_EXACT};
+    tenon_quant quant = {.struct_size = sizeof quant,
+                         .format = TENON_FORMAT_GGUF_Q4_0,
+                         .rows = 4,
+                         .cols = 64},
+                plain = {.struct_size = sizeof plain};
+    tenon_matmul_args m = {.struct_size = sizeof m,
+                           .w_quant = &quant,
+                           .a_quant = &plain,
+                           .compute = TENON_COMPUTE_EXACT};
     m.a = test_view(&t[0], a_data, kDLFloat, 32, SHAPE(2, 64));
     m.w = test_view(&t[1], w, kDLUInt, 8, SHAPE(4, 36));
     m.out = test_view(&t[2], out, kDLFloat, 32, SHAPE(2, 4));
@@ -97,14 +111,20 @@ int main(void) {
     api->context_destroy(context);
     read_trace();
     static const char attention[] =
-        "attention q=bf16[3,4,64] k=bf16[8,16,2,64]:(2048,64,1024,1) v=bf16[8,16,2,64]:(2048,64,1024,1) out=bf16[3,4,64] cu_seqlens_q=i32[2]{0,3} "
-        "seq_lens=i32[1]{20} block_table=i32[1,2]{5,0} softmax_scale=0.100000001 window_left=-1 window_right=-1 flags=CAUSAL|LSE_BASE2 # id=";
+        "attention q=bf16[3,4,64] k=bf16[8,16,2,64]:(2048,64,1024,1) "
+        "v=bf16[8,16,2,64]:(2048,64,1024,1) out=bf16[3,4,64] cu_seqlens_q=i32[2]{0,3} "
+        "seq_lens=i32[1]{20} block_table=i32[1,2]{5,0} softmax_scale=0.100000001 window_left=-1 "
+        "window_right=-1 flags=CAUSAL|LSE_BASE2 # id=";
     CHECK(!strncmp(text, attention, sizeof attention - 1), "%s", text);
     CHECK(count("seq_lens=i32[1]{20}") == 1 && count("seq_lens=i32[1]{21}") == 1, "%s", text);
-    CHECK(count("\nmatmul a=f32[2,64] a_quant.format=NONE w=u8[4,36] w_quant.format=GGUF_Q4_0 w_quant.rows=4 w_quant.cols=64 out=f32[2,4] compute=EXACT # id=") == 1, "%s",
-          text);
-    CHECK(count("\nmerge_states partial_out=f32[2,4,2,3] partial_lse=f32[2,4,2] out=f32[4,2,3] lse=f32[4,2] # id=") == 1, "%s", text);
-    CHECK(count("\n# runs=2 id=") == 1 && count("\n# runs=800 id=") == 1 && count("# runs=") == 2, "%s", text);
+    CHECK(count("\nmatmul a=f32[2,64] a_quant.format=NONE w=u8[4,36] w_quant.format=GGUF_Q4_0 "
+                "w_quant.rows=4 w_quant.cols=64 out=f32[2,4] compute=EXACT # id=") == 1,
+          "%s", text);
+    CHECK(count("\nmerge_states partial_out=f32[2,4,2,3] partial_lse=f32[2,4,2] out=f32[4,2,3] "
+                "lse=f32[4,2] # id=") == 1,
+          "%s", text);
+    CHECK(count("\n# runs=2 id=") == 1 && count("\n# runs=800 id=") == 1 && count("# runs=") == 2,
+          "%s", text);
     char id[32];
     memcpy(id, strstr(text, "# id=") + 2, 19);
     id[19] = 0;
@@ -115,14 +135,18 @@ int main(void) {
     abi_case c;
     abi_case_make(&c);
     c.args.flags = 0x40;
-    CHECK(tenon_merge_states_call(api, context, &c.args, &error) == TENON_STATUS_INVALID_ARGUMENT, "%s", error.text);
+    CHECK(tenon_merge_states_call(api, context, &c.args, &error) == TENON_STATUS_INVALID_ARGUMENT,
+          "%s", error.text);
     api->context_destroy(context);
     read_trace();
     CHECK(strlen(text) == before, "%s", text + before);
     remove(path);
 
-    tenon_context_options options = {.struct_size = sizeof options, .trace_path = "/nonexistent/folder/trace"};
+    tenon_context_options options = {.struct_size = sizeof options,
+                                     .trace_path = "/nonexistent/folder/trace"};
     context = NULL;
-    CHECK(api->context_create(&options, &context, &error) == TENON_STATUS_INVALID_ARGUMENT && strstr(error.text, "/nonexistent/folder/trace") && !context, "%s", error.text);
+    CHECK(api->context_create(&options, &context, &error) == TENON_STATUS_INVALID_ARGUMENT &&
+              strstr(error.text, "/nonexistent/folder/trace") && !context,
+          "%s", error.text);
     return test_report();
 }

@@ -6,7 +6,8 @@
 #include "bench_problem.h"
 
 typedef struct bench_cost {
-    double bytes;      /* read and written once each: weights, caches as far as the lengths go, activations, outputs */
+    double bytes;      /* read and written once each: weights, caches as far as the lengths go,
+                          activations, outputs */
     double operations; /* multiplications and additions of the maths, masked parts left out */
     int peak;          /* BENCH_PEAK_*: which arithmetic limit applies */
 } bench_cost;

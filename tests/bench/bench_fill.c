@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Random contents: by element type, by number format where bytes are structured, and in order where a tensor holds indices. */
+/* Random contents: by element type, by number format where bytes are structured, and in order where
+ * a tensor holds indices. */
 #include <math.h>
 #include <string.h>
 
@@ -9,10 +10,15 @@ static uint64_t next(uint64_t *state) {
     *state ^= *state << 13, *state ^= *state >> 7, *state ^= *state << 17;
     return *state;
 }
-static double uniform(uint64_t *state) { return (double)(int64_t)next(state) * 0x1p-63; }
-int64_t bench_random_below(uint64_t *state, int64_t n) { return n > 0 ? (int64_t)(next(state) % (uint64_t)n) : 0; }
+static double uniform(uint64_t *state) {
+    return (double)(int64_t)next(state) * 0x1p-63;
+}
+int64_t bench_random_below(uint64_t *state, int64_t n) {
+    return n > 0 ? (int64_t)(next(state) % (uint64_t)n) : 0;
+}
 
-static uint16_t f16_small(double value) { /* 2^-14 <= |value| < 2, truncated: any value of that size will do */
+static uint16_t
+f16_small(double value) { /* 2^-14 <= |value| < 2, truncated: any value of that size will do */
     int exponent;
     double m = frexp(fabs(value), &exponent);
     return (uint16_t)((value < 0 ? 0x8000 : 0) | (exponent + 14) << 10 | ((int)(m * 2048) & 0x3ff));
@@ -36,7 +42,9 @@ static void fill_values(bench_tensor *t, uint64_t *state) {
         } else if (type.code == kDLFloat8_e8m0fnu)
             u8[i] = (uint8_t)(118 + next(state) % 6);
         else if (type.code >= kDLFloat8_e4m3fn && type.code <= kDLFloat8_e5m2fnuz)
-            u8[i] = (uint8_t)((next(state) & 0x80) | (0x18 + next(state) % 0x28)); /* finite and normal in every fp8 encoding */
+            u8[i] = (uint8_t)((next(state) & 0x80) |
+                              (0x18 +
+                               next(state) % 0x28)); /* finite and normal in every fp8 encoding */
         else
             u8[i] = (uint8_t)next(state);
     }
@@ -46,13 +54,17 @@ static void fill_values(bench_tensor *t, uint64_t *state) {
 static void fill_gguf(bench_tensor *t, int32_t format, uint64_t *state) {
     static const struct {
         int32_t format, bytes, d, dmin;
-    } blocks[] = {{TENON_FORMAT_GGUF_Q4_0, 18, 0, -1},   {TENON_FORMAT_GGUF_Q4_1, 20, 0, 2},    {TENON_FORMAT_GGUF_Q8_0, 34, 0, -1},
-                  {TENON_FORMAT_GGUF_Q4_K, 144, 0, 2}, {TENON_FORMAT_GGUF_Q6_K, 210, 208, -1}};
+    } blocks[] = {{TENON_FORMAT_GGUF_Q4_0, 18, 0, -1},
+                  {TENON_FORMAT_GGUF_Q4_1, 20, 0, 2},
+                  {TENON_FORMAT_GGUF_Q8_0, 34, 0, -1},
+                  {TENON_FORMAT_GGUF_Q4_K, 144, 0, 2},
+                  {TENON_FORMAT_GGUF_Q6_K, 210, 208, -1}};
     uint8_t *u8 = bench_data(t);
     for (size_t b = 0; b < sizeof blocks / sizeof blocks[0]; b++) {
         if (blocks[b].format != format) continue;
         for (size_t i = 0; i + (size_t)blocks[b].bytes <= t->bytes; i += (size_t)blocks[b].bytes) {
-            uint16_t d = f16_small(0.002 + 0.002 * fabs(uniform(state))), dmin = f16_small(0.002 + 0.002 * fabs(uniform(state)));
+            uint16_t d = f16_small(0.002 + 0.002 * fabs(uniform(state))),
+                     dmin = f16_small(0.002 + 0.002 * fabs(uniform(state)));
             memcpy(u8 + i + blocks[b].d, &d, 2);
             if (blocks[b].dmin >= 0) memcpy(u8 + i + blocks[b].dmin, &dmin, 2);
         }
@@ -78,7 +90,9 @@ static void fill_scales(bench_tensor *t, int32_t format, uint64_t *state) {
     }
 }
 
-static bool is_integer(const bench_tensor *t) { return t->view.dtype.code == kDLInt && t->view.dtype.bits >= 32; }
+static bool is_integer(const bench_tensor *t) {
+    return t->view.dtype.code == kDLInt && t->view.dtype.bits >= 32;
+}
 
 void bench_store_index(bench_tensor *t, int64_t i, int64_t value) {
     if (t->view.dtype.bits == 64)
@@ -89,7 +103,8 @@ void bench_store_index(bench_tensor *t, int64_t i, int64_t value) {
         ((int32_t *)bench_data(t))[i] = (int32_t)value;
 }
 
-/* Which descriptor speaks of this tensor: w has w_quant, a has a_quant, q of dequantize has q_quant. */
+/* Which descriptor speaks of this tensor: w has w_quant, a has a_quant, q of dequantize has
+ * q_quant. */
 static const tenon_quant *descriptor_of(bench_problem *p, const bench_tensor *t) {
     char name[48];
     snprintf(name, sizeof name, "%s_quant", p->info->fields[t->field].name);
@@ -105,10 +120,13 @@ void bench_fill(bench_problem *p, uint64_t seed) {
             for (int64_t k = 0; k < t->n_contents; k++) bench_store_index(t, k, t->contents[k]);
             continue;
         }
-        if (t->written && strncmp(t->info->kind, "inout", 5) && strncmp(t->info->kind, "opt_inout", 9)) continue;
+        if (t->written && strncmp(t->info->kind, "inout", 5) &&
+            strncmp(t->info->kind, "opt_inout", 9))
+            continue;
         if (t->member >= 0) {
             for (int32_t q = 0; q < p->n_quants; q++)
-                if (p->quant_field[q] == t->field && !is_integer(t)) fill_scales(t, p->quant[q].format, &state);
+                if (p->quant_field[q] == t->field && !is_integer(t))
+                    fill_scales(t, p->quant[q].format, &state);
             if (!strcmp(t->info->name, "zero_point")) fill_values(t, &state);
             if (!strcmp(t->info->name, "group_index")) bench_fill_index(p, t, &state);
         } else if (strstr(t->info->name, "scale")) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Index tensors by the name of their field: each rule makes what a host would have written there. */
+/* Index tensors by the name of their field: each rule makes what a host would have written there.
+ */
 #include <string.h>
 
 #include "bench_fill.h"
@@ -21,7 +22,8 @@ static void permutation(bench_tensor *t, int64_t n, uint64_t *state) {
     for (int64_t i = 0; i < count; i++) bench_store_index(t, i, n > 0 ? i % n : 0);
     for (int64_t i = count - 1; i > 0; i--) {
         int64_t j = bench_random_below(state, i + 1);
-        int64_t a = (int64_t)bench_load(t->view.dtype, bench_data(t), i), b = (int64_t)bench_load(t->view.dtype, bench_data(t), j);
+        int64_t a = (int64_t)bench_load(t->view.dtype, bench_data(t), i),
+                b = (int64_t)bench_load(t->view.dtype, bench_data(t), j);
         bench_store_index(t, i, b), bench_store_index(t, j, a);
     }
 }
@@ -42,7 +44,8 @@ static void full_lengths(bench_problem *p, bench_tensor *t) {
     int64_t batch = t->shape[0], pages = extent(p, "block_table", 1, 0);
     if (!pages) pages = extent(p, "page_indices", 0, 0) / (batch ? batch : 1);
     int64_t length = pages * page_size_of(p), limit = bench_scalar(p, "max_kv_len");
-    for (int64_t i = 0; i < batch; i++) bench_store_index(t, i, limit && limit < length ? limit : length);
+    for (int64_t i = 0; i < batch; i++)
+        bench_store_index(t, i, limit && limit < length ? limit : length);
 }
 
 /* k different experts for each token. */
@@ -51,8 +54,10 @@ static void experts_of_tokens(bench_problem *p, bench_tensor *t, uint64_t *state
     if (!experts) experts = extent(p, "expert_offsets", 0, 1) - 1;
     if (experts <= 0) experts = extent(p, "gate_up", 0, 1);
     for (int64_t i = 0; i < t->shape[0]; i++) {
-        int64_t first = bench_random_below(state, experts), step = 1 + bench_random_below(state, experts > k ? experts / k : 1);
-        for (int64_t s = 0; s < k; s++) bench_store_index(t, i * k + s, (first + s * step) % experts);
+        int64_t first = bench_random_below(state, experts),
+                step = 1 + bench_random_below(state, experts > k ? experts / k : 1);
+        for (int64_t s = 0; s < k; s++)
+            bench_store_index(t, i * k + s, (first + s * step) % experts);
     }
 }
 
@@ -76,7 +81,11 @@ void bench_fill_index(bench_problem *p, bench_tensor *t, uint64_t *state) {
     else if (!strcmp(name, "expert_offsets"))
         even_split(t, extent(p, "out", 0, 0));
     else if (!strcmp(name, "row_pairs"))
-        permutation(t, extent(p, "x", 0, 1) * (bench_scalar(p, "pairs_per_token") ? bench_scalar(p, "pairs_per_token") : 1), state);
+        permutation(t,
+                    extent(p, "x", 0, 1) * (bench_scalar(p, "pairs_per_token")
+                                                ? bench_scalar(p, "pairs_per_token")
+                                                : 1),
+                    state);
     else if (!strcmp(name, "pair_rows"))
         permutation(t, extent(p, "y", 0, 1), state);
     else if (!strcmp(name, "row_index"))
@@ -85,7 +94,8 @@ void bench_fill_index(bench_problem *p, bench_tensor *t, uint64_t *state) {
         /* Identity; for group_index, consecutive columns share a group. */
         int64_t group = 1;
         for (int32_t q = 0; q < p->n_quants; q++)
-            if (p->quant_field[q] == t->field && p->quant[q].group_cols > 0) group = p->quant[q].group_cols;
+            if (p->quant_field[q] == t->field && p->quant[q].group_cols > 0)
+                group = p->quant[q].group_cols;
         for (int64_t i = 0; i < t->shape[0]; i++) bench_store_index(t, i, i / group);
     } else
         memset(bench_data(t), 0, t->bytes);

@@ -7,7 +7,8 @@
 #include <string.h>
 #include <time.h>
 
-bool bench_library_open(bench_library *library, const char *path, int32_t backend, int32_t n_threads) {
+bool bench_library_open(bench_library *library, const char *path, int32_t backend,
+                        int32_t n_threads) {
     tenon_error error = {.struct_size = sizeof error};
     uint32_t version = TENON_VERSION;
     tenon_get_api_fn get_api;
@@ -18,8 +19,12 @@ bool bench_library_open(bench_library *library, const char *path, int32_t backen
         return false;
     }
     *(void **)&get_api = dlsym(handle, "tenon_get_api");
-    tenon_context_options options = {.struct_size = sizeof options, .backend = backend, .n_threads = n_threads, .log_level = TENON_LOG_ERROR};
-    if (!get_api || get_api(NULL, &version, &library->api, &error) || library->api->context_create(&options, &library->context, &error)) {
+    tenon_context_options options = {.struct_size = sizeof options,
+                                     .backend = backend,
+                                     .n_threads = n_threads,
+                                     .log_level = TENON_LOG_ERROR};
+    if (!get_api || get_api(NULL, &version, &library->api, &error) ||
+        library->api->context_create(&options, &library->context, &error)) {
         fprintf(stderr, "tenonbench: %s: %s\n", path, get_api ? error.text : "no tenon_get_api");
         return false;
     }
@@ -31,17 +36,20 @@ void bench_library_close(bench_library *library) {
     library->context = NULL;
 }
 
-int32_t bench_plan_make(const bench_library *library, bench_problem *problem, const char *kernel, bench_plan *out, tenon_error *error) {
+int32_t bench_plan_make(const bench_library *library, bench_problem *problem, const char *kernel,
+                        bench_plan *out, tenon_error *error) {
     tenon_plan_options options = {.struct_size = sizeof options, .kernel = kernel};
     memset(out, 0, sizeof *out);
-    int32_t status = library->api->plan_create(library->context, problem->info->op, problem->args.bytes, &options, &out->plan, error);
+    int32_t status = library->api->plan_create(library->context, problem->info->op,
+                                               problem->args.bytes, &options, &out->plan, error);
     if (status) return status;
     out->query.struct_size = sizeof out->query;
     library->api->plan_query(out->plan, &out->query, error);
     if (out->query.workspace_bytes) {
         out->workspace = aligned_alloc(64, (out->query.workspace_bytes + 63) / 64 * 64);
         if (!out->workspace) {
-            snprintf(error->text, sizeof error->text, "no memory for a workspace of %llu bytes", (unsigned long long)out->query.workspace_bytes);
+            snprintf(error->text, sizeof error->text, "no memory for a workspace of %llu bytes",
+                     (unsigned long long)out->query.workspace_bytes);
             bench_plan_free(library, out);
             return TENON_STATUS_NO_MEMORY;
         }

@@ -11,7 +11,8 @@ typedef struct bench_library {
     tenon_context *context;
 } bench_library;
 
-bool bench_library_open(bench_library *library, const char *path, int32_t backend, int32_t n_threads);
+bool bench_library_open(bench_library *library, const char *path, int32_t backend,
+                        int32_t n_threads);
 void bench_library_close(bench_library *library);
 
 /* A planned problem with its workspace. */
@@ -21,8 +22,10 @@ typedef struct bench_plan {
     void *workspace;
 } bench_plan;
 
-/* kernel: NULL or a pattern. The status of plan_create; error->text says why it failed. Sets the problem's workspace. */
-int32_t bench_plan_make(const bench_library *library, bench_problem *problem, const char *kernel, bench_plan *out, tenon_error *error);
+/* kernel: NULL or a pattern. The status of plan_create; error->text says why it failed. Sets the
+ * problem's workspace. */
+int32_t bench_plan_make(const bench_library *library, bench_problem *problem, const char *kernel,
+                        bench_plan *out, tenon_error *error);
 void bench_plan_free(const bench_library *library, bench_plan *plan);
 
 double bench_seconds(void);

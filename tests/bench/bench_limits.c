@@ -13,9 +13,12 @@ static unsigned char *probe_buffer;
 
 static const bench_probe_kernels *kernels(void) {
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16")) return &bench_probe_x86_avx512vnni;
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")) return &bench_probe_x86_avx512;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &bench_probe_x86_avx2;
+    if (__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16"))
+        return &bench_probe_x86_avx512vnni;
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw"))
+        return &bench_probe_x86_avx512;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        return &bench_probe_x86_avx2;
 #endif
     return &bench_probe_portable;
 }
@@ -40,7 +43,9 @@ static void *work(void *opaque) {
         memcpy(sink, &seen, sizeof seen);
         w->result = (double)share;
     } else {
-        double (*kernel)(int64_t, void *) = w->what == BENCH_PEAK_F32 ? k->f32 : w->what == BENCH_PEAK_BF16 ? k->bf16 : k->int8;
+        double (*kernel)(int64_t, void *) = w->what == BENCH_PEAK_F32    ? k->f32
+                                            : w->what == BENCH_PEAK_BF16 ? k->bf16
+                                                                         : k->int8;
         w->result = kernel ? kernel(w->rounds, sink) * (double)w->rounds : 0;
     }
     __asm__ volatile("" : : "r"(sink) : "memory");
@@ -71,9 +76,11 @@ static double rate(int32_t n_threads, int what, int64_t rounds) {
 
 double bench_probe_read(int32_t n_threads) {
     if (!probe_buffer) {
-        void *p = mmap(NULL, PROBE_BYTES + (2 << 20), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        void *p = mmap(NULL, PROBE_BYTES + (2 << 20), PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (p == MAP_FAILED) return 0;
-        probe_buffer = (unsigned char *)(((uintptr_t)p + (2 << 20) - 1) & ~(uintptr_t)((2 << 20) - 1));
+        probe_buffer =
+            (unsigned char *)(((uintptr_t)p + (2 << 20) - 1) & ~(uintptr_t)((2 << 20) - 1));
         madvise(probe_buffer, PROBE_BYTES, MADV_HUGEPAGE);
         memset(probe_buffer, 1, PROBE_BYTES);
     }
@@ -85,7 +92,8 @@ static int by_value(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-static double median_of(int n, double (*sample)(int32_t, int, int64_t), int32_t n_threads, int what) {
+static double median_of(int n, double (*sample)(int32_t, int, int64_t), int32_t n_threads,
+                        int what) {
     double samples[15];
     for (int i = 0; i < n; i++) samples[i] = sample(n_threads, what, 200000);
     qsort(samples, (size_t)n, sizeof samples[0], by_value);
@@ -99,5 +107,6 @@ void bench_limits_measure(int32_t n_threads, bench_limits *out) {
     for (int i = 0; i < 15; i++) samples[i] = bench_probe_read(n_threads);
     qsort(samples, 15, sizeof samples[0], by_value);
     out->read_gb_per_s = samples[7];
-    for (int what = 0; what < BENCH_PEAK_NONE; what++) out->peak_gop_per_s[what] = median_of(9, rate, n_threads, what) / 1e9;
+    for (int what = 0; what < BENCH_PEAK_NONE; what++)
+        out->peak_gop_per_s[what] = median_of(9, rate, n_threads, what) / 1e9;
 }

@@ -9,13 +9,14 @@
 
 typedef struct bench_limits {
     int32_t n_threads;
-    double read_gb_per_s;            /* from memory, buffers far larger than the caches */
+    double read_gb_per_s;                   /* from memory, buffers far larger than the caches */
     double peak_gop_per_s[BENCH_PEAK_NONE]; /* 0: this CPU has no such instruction */
 } bench_limits;
 
 /* About three seconds. */
 void bench_limits_measure(int32_t n_threads, bench_limits *out);
-/* One pass of the read probe, a few milliseconds: run it beside every sample, because a shared machine drifts. */
+/* One pass of the read probe, a few milliseconds: run it beside every sample, because a shared
+ * machine drifts. */
 double bench_probe_read(int32_t n_threads);
 
 /* Kernels of the probes; each returns something the compiler cannot drop. */
@@ -26,6 +27,7 @@ typedef struct bench_probe_kernels {
     double (*bf16)(int64_t rounds, void *sink);
     double (*int8)(int64_t rounds, void *sink);
 } bench_probe_kernels;
-extern const bench_probe_kernels bench_probe_x86_avx2, bench_probe_x86_avx512, bench_probe_x86_avx512vnni, bench_probe_portable;
+extern const bench_probe_kernels bench_probe_x86_avx2, bench_probe_x86_avx512,
+    bench_probe_x86_avx512vnni, bench_probe_portable;
 
 #endif /* TENON_BENCH_LIMITS_H */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tenonbench: loads libtenon.so as a host does and asks it about problems: is it right, does it repeat, how fast is it, what is there. */
+/* tenonbench: loads libtenon.so as a host does and asks it about problems: is it right, does it
+ * repeat, how fast is it, what is there. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,9 +10,12 @@
 static const char usage[] =
     "tenonbench [option ..] [problem ..]\n"
     "  --lib=FILE         libtenon.so to load; twice: A/B, samples alternating (mode P)\n"
-    "  --mode=L|C|B|P|S|O list, correctness against the reference (default), bitwise repeat, performance, support table, call cost\n"
-    "  --batch=FILE       problems, one a line; # starts a comment, and a label at the end of a line. A TENON_TRACE file is one.\n"
-    "  --backend=NAME     auto, cpu, cuda, rocm          --impl=PATTERN   the kernel that must run, * matches any characters\n"
+    "  --mode=L|C|B|P|S|O list, correctness against the reference (default), bitwise repeat, "
+    "performance, support table, call cost\n"
+    "  --batch=FILE       problems, one a line; # starts a comment, and a label at the end of a "
+    "line. A TENON_TRACE file is one.\n"
+    "  --backend=NAME     auto, cpu, cuda, rocm          --impl=PATTERN   the kernel that must "
+    "run, * matches any characters\n"
     "  --threads=N        0: one for each CPU            --seed=N         of the random inputs\n"
     "  --strict           a problem that no kernel takes is a failure\n"
     "  --pack             weights go through pack_weights first\n"
@@ -42,12 +46,15 @@ typedef struct status_counts {
     int64_t total;
 } status_counts;
 
-static void one_problem(const bench_options *options, const bench_library *libraries, const bench_limits *limits, const char *text, status_counts *tally) {
+static void one_problem(const bench_options *options, const bench_library *libraries,
+                        const bench_limits *limits, const char *text, status_counts *tally) {
     static bench_result results[2];
     memset(results, 0, sizeof results);
     int n = 1;
     if (options->mode == 'O') {
-        tally->count[bench_run_overhead(options, &libraries[0], text) ? BENCH_MEASURED : BENCH_INVALID]++, tally->total++;
+        tally->count[bench_run_overhead(options, &libraries[0], text) ? BENCH_MEASURED
+                                                                      : BENCH_INVALID]++,
+            tally->total++;
         return;
     }
     if (options->mode == 'P') {
@@ -55,7 +62,8 @@ static void one_problem(const bench_options *options, const bench_library *libra
         n = options->n_libraries;
     } else if (options->mode == 'L') {
         bench_problem *p = calloc(1, sizeof *p);
-        results[0].status = p && bench_parse(libraries[0].api, text, p) ? BENCH_LISTED : BENCH_INVALID;
+        results[0].status =
+            p && bench_parse(libraries[0].api, text, p) ? BENCH_LISTED : BENCH_INVALID;
         if (p) {
             if (results[0].status == BENCH_LISTED)
                 bench_print(libraries[0].api, p, results[0].detail, sizeof results[0].detail);
@@ -71,11 +79,13 @@ static void one_problem(const bench_options *options, const bench_library *libra
         bench_report(options, limits, libraries[l].path, text, &results[l]);
         tally->count[results[l].status]++, tally->total++;
     }
-    if (n == 2 && results[0].status == BENCH_MEASURED && results[1].status == BENCH_MEASURED && !strcmp(options->report, "text"))
+    if (n == 2 && results[0].status == BENCH_MEASURED && results[1].status == BENCH_MEASURED &&
+        !strcmp(options->report, "text"))
         fprintf(options->out, "    A/B: %.3f\n", results[0].seconds / results[1].seconds);
 }
 
-static bool batch(const bench_options *options, const bench_library *libraries, const bench_limits *limits, const char *path, status_counts *tally) {
+static bool batch(const bench_options *options, const bench_library *libraries,
+                  const bench_limits *limits, const char *path, status_counts *tally) {
     FILE *file = fopen(path, "r");
     char *line = NULL;
     size_t room = 0;
@@ -91,7 +101,8 @@ static bool batch(const bench_options *options, const bench_library *libraries, 
 }
 
 int main(int argc, char **argv) {
-    bench_options options = {.mode = 'C', .seed = 1, .seconds = 0.4, .report = "text", .out = stdout};
+    bench_options options = {
+        .mode = 'C', .seed = 1, .seconds = 0.4, .report = "text", .out = stdout};
     bench_library libraries[2] = {{0}, {0}};
     bench_limits limits = {0};
     status_counts tally = {{0}, 0};
@@ -103,7 +114,8 @@ int main(int argc, char **argv) {
             if (options.n_libraries == 2) return bad("more than two", a);
             options.library_paths[options.n_libraries++] = value;
         } else if (take(a, "--mode", &value)) {
-            if (!strchr("LCBPSO", value[0]) || value[0] == 0 || value[1]) return bad("unknown mode", value);
+            if (!strchr("LCBPSO", value[0]) || value[0] == 0 || value[1])
+                return bad("unknown mode", value);
             options.mode = value[0];
         } else if (take(a, "--backend", &value)) {
             if ((options.backend = parse_backend(value)) < 0) return bad("unknown backend", value);
@@ -116,7 +128,8 @@ int main(int argc, char **argv) {
         else if (take(a, "--seconds", &value))
             options.seconds = atof(value);
         else if (take(a, "--report", &value)) {
-            if (strcmp(value, "text") && strcmp(value, "json") && strcmp(value, "csv")) return bad("unknown report", value);
+            if (strcmp(value, "text") && strcmp(value, "json") && strcmp(value, "csv"))
+                return bad("unknown report", value);
             options.report = value;
         } else if (take(a, "--output", &value))
             output = value;
@@ -129,9 +142,13 @@ int main(int argc, char **argv) {
         else if (!strncmp(a, "--", 2) && !take(a, "--batch", &value))
             return bad("unknown option", a);
     }
-    if (!options.n_libraries) options.library_paths[options.n_libraries++] = getenv("TENON_LIBRARY") ? getenv("TENON_LIBRARY") : "libtenon.so";
+    if (!options.n_libraries)
+        options.library_paths[options.n_libraries++] =
+            getenv("TENON_LIBRARY") ? getenv("TENON_LIBRARY") : "libtenon.so";
     for (int l = 0; l < options.n_libraries; l++)
-        if (!bench_library_open(&libraries[l], options.library_paths[l], options.backend, options.n_threads)) return 2;
+        if (!bench_library_open(&libraries[l], options.library_paths[l], options.backend,
+                                options.n_threads))
+            return 2;
     if (output && !(options.out = fopen(output, "w"))) return perror(output), 2;
     if (!options.n_threads) options.n_threads = (int32_t)sysconf(_SC_NPROCESSORS_ONLN);
     if (options.mode == 'S') return bench_run_support(&options, &libraries[0]);
@@ -148,7 +165,9 @@ int main(int argc, char **argv) {
     bench_report_end(&options);
     bool failed = !readable || (strict && tally.count[BENCH_UNSUPPORTED]);
     for (int s = 0; s < BENCH_STATUS_COUNT; s++) {
-        if (tally.count[s]) fprintf(stderr, "%s%lld %s", s ? " " : "", (long long)tally.count[s], bench_status_name((bench_status)s));
+        if (tally.count[s])
+            fprintf(stderr, "%s%lld %s", s ? " " : "", (long long)tally.count[s],
+                    bench_status_name((bench_status)s));
         failed |= tally.count[s] && bench_status_fails((bench_status)s);
     }
     fprintf(stderr, "%s\n", tally.total ? "" : "no problems given");

@@ -41,7 +41,9 @@ void bench_poison_outputs(bench_problem *problem) {
     for (int32_t i = 0; i < problem->n_tensors; i++) {
         bench_tensor *t = &problem->tensor[i];
         /* A cache is read too: only what is written alone is poisoned. */
-        if (t->written && strncmp(t->info->kind, "inout", 5) && strncmp(t->info->kind, "opt_inout", 9)) memset(bench_data(t), POISON, t->bytes);
+        if (t->written && strncmp(t->info->kind, "inout", 5) &&
+            strncmp(t->info->kind, "opt_inout", 9))
+            memset(bench_data(t), POISON, t->bytes);
     }
 }
 
@@ -61,7 +63,9 @@ bench_tensor *bench_find(bench_problem *problem, const char *name) {
     for (int32_t i = 0; i < problem->n_tensors; i++) {
         bench_tensor *t = &problem->tensor[i];
         const char *field = problem->info->fields[t->field].name;
-        if (strlen(field) == length && !memcmp(field, name, length) && (t->member >= 0) == (dot != NULL) && (!dot || !strcmp(t->info->name, dot + 1))) return t;
+        if (strlen(field) == length && !memcmp(field, name, length) &&
+            (t->member >= 0) == (dot != NULL) && (!dot || !strcmp(t->info->name, dot + 1)))
+            return t;
     }
     return NULL;
 }
@@ -87,6 +91,7 @@ int64_t bench_scalar(const bench_problem *problem, const char *name) {
 const tenon_quant *bench_quant(const bench_problem *problem, const char *name) {
     const tenon_field_info *f = field_of(problem, name);
     for (int32_t q = 0; f && q < problem->n_quants; q++)
-        if (problem->quant_field[q] == (int32_t)(f - problem->info->fields)) return &problem->quant[q];
+        if (problem->quant_field[q] == (int32_t)(f - problem->info->fields))
+            return &problem->quant[q];
     return NULL;
 }

@@ -5,16 +5,25 @@
 
 #include "bench_run.h"
 
-static bool pack_one(const bench_library *library, bench_problem *p, const char *field, char *detail, size_t detail_bytes) {
+static bool pack_one(const bench_library *library, bench_problem *p, const char *field,
+                     char *detail, size_t detail_bytes) {
     bench_tensor *w = bench_find(p, field);
     char quant_name[48];
     tenon_error error = {.struct_size = sizeof error};
     tenon_query query = {.struct_size = sizeof query};
     int64_t blob_shape = INT64_C(1) << 40, one = 1;
-    DLTensor blob = {.device = w->view.device, .ndim = 1, .dtype = {kDLUInt, 8, 1}, .shape = &blob_shape, .strides = &one};
+    DLTensor blob = {.device = w->view.device,
+                     .ndim = 1,
+                     .dtype = {kDLUInt, 8, 1},
+                     .shape = &blob_shape,
+                     .strides = &one};
     snprintf(quant_name, sizeof quant_name, "%s_quant", field);
     tenon_quant *quant = (tenon_quant *)(uintptr_t)bench_quant(p, quant_name);
-    tenon_pack_weights_args args = {.struct_size = sizeof args, .w = &w->view, .w_quant = quant, .blob = &blob, .compute = (int32_t)bench_scalar(p, "compute")};
+    tenon_pack_weights_args args = {.struct_size = sizeof args,
+                                    .w = &w->view,
+                                    .w_quant = quant,
+                                    .blob = &blob,
+                                    .compute = (int32_t)bench_scalar(p, "compute")};
     library->api->query(library->context, TENON_OP_PACK_WEIGHTS, &args, NULL, &query, &error);
     if (query.status) {
         snprintf(detail, detail_bytes, "pack_weights of %s: %s", field, query.reason);
@@ -46,7 +55,8 @@ static bool pack_one(const bench_library *library, bench_problem *p, const char 
         rows = cols = 0; /* the blob's header knows */
     }
     memset(quant, 0, sizeof *quant);
-    quant->struct_size = sizeof *quant, quant->format = TENON_FORMAT_PACKED, quant->rows = rows, quant->cols = cols;
+    quant->struct_size = sizeof *quant, quant->format = TENON_FORMAT_PACKED, quant->rows = rows,
+    quant->cols = cols;
     free(w->block);
     w->block = block, w->bytes = bytes;
     w->view = blob, w->view.shape = w->shape, w->view.strides = w->strides;
@@ -54,10 +64,12 @@ static bool pack_one(const bench_library *library, bench_problem *p, const char 
     return true;
 }
 
-bool bench_pack_weights(const bench_library *library, bench_problem *p, char *detail, size_t bytes) {
+bool bench_pack_weights(const bench_library *library, bench_problem *p, char *detail,
+                        size_t bytes) {
     static const char *const fields[] = {"w", "gate_up", "down", "shared_gate_up", "shared_down"};
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
-        if (bench_find(p, fields[i]) && strcmp(p->info->name, "pack_weights") && strcmp(p->info->name, "unpack_weights") &&
+        if (bench_find(p, fields[i]) && strcmp(p->info->name, "pack_weights") &&
+            strcmp(p->info->name, "unpack_weights") &&
             !pack_one(library, p, fields[i], detail, bytes))
             return false;
     return true;

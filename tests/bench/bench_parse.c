@@ -44,13 +44,16 @@ static int64_t parse_list(const char **text, char open, char close, int64_t *val
     }
 }
 
-static bool kind_is_tensor(const char *kind) { return strstr(kind, "in") == kind || strstr(kind, "out") == kind || !strncmp(kind, "opt_", 4); }
+static bool kind_is_tensor(const char *kind) {
+    return strstr(kind, "in") == kind || strstr(kind, "out") == kind || !strncmp(kind, "opt_", 4);
+}
 
 static bool parse_tensor(bench_problem *p, const char *value, bench_tensor *t) {
     size_t length = strcspn(value, "[");
     const char *name_end = value + length;
     bool pair = length > 2 && !memcmp(name_end - 2, "x2", 2) && value[0] == 'e';
-    if (!bench_type_by_name(value, pair ? length - 2 : length, &t->view.dtype)) return fail(p, "unknown element type in \"%.60s\"", value);
+    if (!bench_type_by_name(value, pair ? length - 2 : length, &t->view.dtype))
+        return fail(p, "unknown element type in \"%.60s\"", value);
     if (pair) t->view.dtype.lanes = 2;
     const char *rest = name_end;
     int64_t ndim = parse_list(&rest, '[', ']', t->shape, 8);
@@ -64,13 +67,16 @@ static bool parse_tensor(bench_problem *p, const char *value, bench_tensor *t) {
     }
     if (*rest == ':') {
         rest++;
-        if (parse_list(&rest, '(', ')', t->strides, 8) != ndim) return fail(p, "bad strides in \"%.60s\"", value);
+        if (parse_list(&rest, '(', ')', t->strides, 8) != ndim)
+            return fail(p, "bad strides in \"%.60s\"", value);
     }
     if (*rest == '{') {
         int64_t room = bench_count(t);
         t->contents = malloc(sizeof(int64_t) * (size_t)(room > 0 ? room : 1));
         t->n_contents = t->contents ? parse_list(&rest, '{', '}', t->contents, room) : -1;
-        if (t->n_contents != room) return fail(p, "the contents of \"%.60s\" are not %lld integers", value, (long long)room);
+        if (t->n_contents != room)
+            return fail(p, "the contents of \"%.60s\" are not %lld integers", value,
+                        (long long)room);
     }
     if (*rest) return fail(p, "trailing text \"%.40s\"", rest);
     t->view.shape = t->shape;
@@ -97,14 +103,18 @@ static bool parse_scalar(bench_problem *p, const tenon_field_info *f, const char
     return *end ? fail(p, "%s=\"%s\" is not a number", f->name, value) : true;
 }
 
-static bool parse_flags(bench_problem *p, const tenon_op_info *info, const char *value, uint32_t *flags) {
+static bool parse_flags(bench_problem *p, const tenon_op_info *info, const char *value,
+                        uint32_t *flags) {
     while (*value) {
         size_t length = strcspn(value, "|");
         uint32_t bit = 0;
         for (uint32_t i = 0; i < info->n_flags; i++)
-            if (strlen(info->flags[i].name) == length && !memcmp(info->flags[i].name, value, length)) bit = info->flags[i].value;
+            if (strlen(info->flags[i].name) == length &&
+                !memcmp(info->flags[i].name, value, length))
+                bit = info->flags[i].value;
         if (!bit && isdigit((unsigned char)*value)) bit = (uint32_t)strtoul(value, NULL, 0);
-        if (!bit && strncmp(value, "0", length)) return fail(p, "%s has no flag \"%s\"", info->name, value);
+        if (!bit && strncmp(value, "0", length))
+            return fail(p, "%s has no flag \"%s\"", info->name, value);
         *flags |= bit;
         value += length;
         if (*value == '|') value++;
@@ -112,9 +122,11 @@ static bool parse_flags(bench_problem *p, const tenon_op_info *info, const char 
     return true;
 }
 
-static const tenon_field_info *find_field(const tenon_op_info *info, const char *name, size_t length) {
+static const tenon_field_info *find_field(const tenon_op_info *info, const char *name,
+                                          size_t length) {
     for (uint32_t i = 0; i < info->n_fields; i++)
-        if (strlen(info->fields[i].name) == length && !memcmp(info->fields[i].name, name, length)) return &info->fields[i];
+        if (strlen(info->fields[i].name) == length && !memcmp(info->fields[i].name, name, length))
+            return &info->fields[i];
     return NULL;
 }
 
@@ -129,7 +141,8 @@ static tenon_quant *quant_of(bench_problem *p, int32_t field) {
     return quant;
 }
 
-static bool is_written(const bench_problem *p, const tenon_field_info *f, const tenon_field_info *member) {
+static bool is_written(const bench_problem *p, const tenon_field_info *f,
+                       const tenon_field_info *member) {
     const char *op = p->info->name;
     if (!member) return strstr(f->kind, "out") != NULL;
     if (!strcmp(op, "quantize") || (!strcmp(op, "moe_dispatch") && !strcmp(f->name, "x_out_quant")))
@@ -137,32 +150,40 @@ static bool is_written(const bench_problem *p, const tenon_field_info *f, const 
     return !strcmp(op, "unpack_weights");
 }
 
-static bool parse_assignment(const tenon_api *api, bench_problem *p, const char *name, size_t name_length, const char *value) {
-    if (name_length == 5 && !memcmp(name, "flags", 5)) return parse_flags(p, p->info, value, &p->args.head.flags);
+static bool parse_assignment(const tenon_api *api, bench_problem *p, const char *name,
+                             size_t name_length, const char *value) {
+    if (name_length == 5 && !memcmp(name, "flags", 5))
+        return parse_flags(p, p->info, value, &p->args.head.flags);
     const char *dot = memchr(name, '.', name_length);
     size_t field_length = dot ? (size_t)(dot - name) : name_length;
     const tenon_field_info *f = find_field(p->info, name, field_length), *member = NULL;
     if (!f) return fail(p, "%s has no field \"%.*s\"", p->info->name, (int)name_length, name);
     void *at = p->args.bytes + f->offset_bytes;
     int32_t field = (int32_t)(f - p->info->fields), member_index = -1;
-    if (!strcmp(f->kind, "quant") != (dot != NULL)) return fail(p, "%s: write the members of a quant field, name.member=value, and only those", f->name);
+    if (!strcmp(f->kind, "quant") != (dot != NULL))
+        return fail(p, "%s: write the members of a quant field, name.member=value, and only those",
+                    f->name);
     if (dot) {
         const tenon_op_info *list = api->quant_info();
         tenon_quant *quant = quant_of(p, field);
         size_t length = name_length - field_length - 1;
         if (!quant) return fail(p, "too many quant fields");
-        if (length == 5 && !memcmp(dot + 1, "flags", 5)) return parse_flags(p, list, value, &quant->flags);
+        if (length == 5 && !memcmp(dot + 1, "flags", 5))
+            return parse_flags(p, list, value, &quant->flags);
         member = find_field(list, dot + 1, length);
         if (!member) return fail(p, "tenon_quant has no member \"%.*s\"", (int)length, dot + 1);
         member_index = (int32_t)(member - list->fields);
         at = (char *)quant + member->offset_bytes;
     }
     const tenon_field_info *target = member ? member : f;
-    if (!kind_is_tensor(target->kind) || !strncmp(target->kind, "i32", 3) || !strncmp(target->kind, "i64", 3)) return parse_scalar(p, target, value, at);
+    if (!kind_is_tensor(target->kind) || !strncmp(target->kind, "i32", 3) ||
+        !strncmp(target->kind, "i64", 3))
+        return parse_scalar(p, target, value, at);
     if (p->n_tensors == BENCH_MAX_TENSORS) return fail(p, "too many tensors");
     bench_tensor *t = &p->tensor[p->n_tensors];
     memset(t, 0, sizeof *t);
-    t->info = target, t->field = field, t->member = member_index, t->written = is_written(p, f, member);
+    t->info = target, t->field = field, t->member = member_index,
+    t->written = is_written(p, f, member);
     p->n_tensors++;
     *(const DLTensor **)at = &t->view;
     return parse_tensor(p, value, t);
@@ -173,7 +194,8 @@ bool bench_parse(const tenon_api *api, const char *text, bench_problem *p) {
     while (isspace((unsigned char)*text)) text++;
     size_t length = strcspn(text, " \t\n");
     for (uint32_t i = 0; i < api->op_count(); i++)
-        if (strlen(api->op_info(i)->name) == length && !memcmp(api->op_info(i)->name, text, length)) p->info = api->op_info(i);
+        if (strlen(api->op_info(i)->name) == length && !memcmp(api->op_info(i)->name, text, length))
+            p->info = api->op_info(i);
     if (!p->info) return fail(p, "no operation \"%.*s\"", (int)length, text);
     p->args.head.struct_size = p->info->args_size_bytes;
     p->args.head.fault = &p->fault;
@@ -181,7 +203,8 @@ bool bench_parse(const tenon_api *api, const char *text, bench_problem *p) {
         while (isspace((unsigned char)*word)) word++;
         if (!*word || *word == '#') return true;
         size_t word_length = strcspn(word, " \t\n"), name_length = strcspn(word, "=");
-        if (name_length >= word_length) return fail(p, "\"%.*s\" is not name=value", (int)word_length, word);
+        if (name_length >= word_length)
+            return fail(p, "\"%.*s\" is not name=value", (int)word_length, word);
         char *value = strndup(word + name_length + 1, word_length - name_length - 1);
         bool ok = value && parse_assignment(api, p, word, name_length, value);
         free(value);
@@ -250,7 +273,8 @@ static void put_flags(writer *w, const char *prefix, const tenon_op_info *info, 
     put(w, " %sflags=", prefix);
     const char *separator = "";
     for (uint32_t i = 0; i < info->n_flags; i++)
-        if (flags & info->flags[i].value) put(w, "%s%s", separator, info->flags[i].name), separator = "|";
+        if (flags & info->flags[i].value)
+            put(w, "%s%s", separator, info->flags[i].name), separator = "|";
 }
 
 void bench_print(const tenon_api *api, const bench_problem *p, char *text, size_t bytes) {
@@ -260,19 +284,25 @@ void bench_print(const tenon_api *api, const bench_problem *p, char *text, size_
     for (uint32_t i = 0; i < p->info->n_fields; i++) {
         const tenon_field_info *f = &p->info->fields[i];
         for (int32_t k = 0; k < p->n_tensors; k++)
-            if (p->tensor[k].field == (int32_t)i && p->tensor[k].member < 0) put(&w, " %s=", f->name), put_tensor(&w, &p->tensor[k]);
+            if (p->tensor[k].field == (int32_t)i && p->tensor[k].member < 0)
+                put(&w, " %s=", f->name), put_tensor(&w, &p->tensor[k]);
         for (int32_t q = 0; q < p->n_quants; q++) {
             if (p->quant_field[q] != (int32_t)i) continue;
             char prefix[40];
             snprintf(prefix, sizeof prefix, "%s.", f->name);
             put_flags(&w, prefix, list, p->quant[q].flags);
             for (uint32_t m = 0; m < list->n_fields; m++) {
-                if (!kind_is_tensor(list->fields[m].kind) || !strncmp(list->fields[m].kind, "i", 1)) put_scalar(&w, prefix, &list->fields[m], (const char *)&p->quant[q] + list->fields[m].offset_bytes);
+                if (!kind_is_tensor(list->fields[m].kind) || !strncmp(list->fields[m].kind, "i", 1))
+                    put_scalar(&w, prefix, &list->fields[m],
+                               (const char *)&p->quant[q] + list->fields[m].offset_bytes);
                 for (int32_t k = 0; k < p->n_tensors; k++)
-                    if (p->tensor[k].field == (int32_t)i && p->tensor[k].member == (int32_t)m) put(&w, " %s%s=", prefix, list->fields[m].name), put_tensor(&w, &p->tensor[k]);
+                    if (p->tensor[k].field == (int32_t)i && p->tensor[k].member == (int32_t)m)
+                        put(&w, " %s%s=", prefix, list->fields[m].name),
+                            put_tensor(&w, &p->tensor[k]);
             }
         }
-        if (f->size_bytes < sizeof(void *) || !strcmp(f->kind, "i64")) put_scalar(&w, "", f, p->args.bytes + f->offset_bytes);
+        if (f->size_bytes < sizeof(void *) || !strcmp(f->kind, "i64"))
+            put_scalar(&w, "", f, p->args.bytes + f->offset_bytes);
     }
     put_flags(&w, "", p->info, p->args.head.flags);
 }

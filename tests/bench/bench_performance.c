@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Time of run. The read probe runs beside every sample; with two libraries their samples alternate, so that drift hits both.
- * Problems smaller than the caches are laid out many times over and taken in turn, as the layers of a model would be. */
+/* Time of run. The read probe runs beside every sample; with two libraries their samples alternate,
+ * so that drift hits both. Problems smaller than the caches are laid out many times over and taken
+ * in turn, as the layers of a model would be. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,13 +22,15 @@ static int by_value(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-static bool prepare(const bench_options *options, const bench_library *library, const char *text, series *s, bench_result *out) {
+static bool prepare(const bench_options *options, const bench_library *library, const char *text,
+                    series *s, bench_result *out) {
     tenon_error error = {.struct_size = sizeof error};
     for (int c = 0; c < s->n_copies || c == 0; c++) {
         bench_problem *p = &s->copies[c];
         if (!bench_parse(library->api, text, p) || !bench_allocate(p)) {
             out->status = BENCH_INVALID;
-            snprintf(out->detail, sizeof out->detail, "%s", p->message[0] ? p->message : "no memory");
+            snprintf(out->detail, sizeof out->detail, "%s",
+                     p->message[0] ? p->message : "no memory");
             return false;
         }
         bench_fill(p, options->seed + (uint64_t)c);
@@ -78,14 +81,16 @@ static void summarize(series *s, bench_result *out) {
     out->status = BENCH_MEASURED;
 }
 
-void bench_run_performance(const bench_options *options, const bench_library *libraries, const char *text, bench_result *out) {
+void bench_run_performance(const bench_options *options, const bench_library *libraries,
+                           const char *text, bench_result *out) {
     series *all = calloc((size_t)options->n_libraries, sizeof *all);
     bool ready = all != NULL;
     for (int l = 0; ready && l < options->n_libraries; l++) {
         memset(&out[l], 0, sizeof out[l]);
         all[l].copies = calloc(MAX_COPIES, sizeof *all[l].copies);
         all[l].plans = calloc(MAX_COPIES, sizeof *all[l].plans);
-        ready = all[l].copies && all[l].plans && prepare(options, &libraries[l], text, &all[l], &out[l]);
+        ready = all[l].copies && all[l].plans &&
+                prepare(options, &libraries[l], text, &all[l], &out[l]);
     }
     if (ready) {
         tenon_error error = {.struct_size = sizeof error};
@@ -95,7 +100,8 @@ void bench_run_performance(const bench_options *options, const bench_library *li
         int repeats = once < 2e-4 ? (int)(2e-4 / (once > 1e-8 ? once : 1e-8)) + 1 : 1;
         double end = bench_seconds() + options->seconds * options->n_libraries;
         while (all[0].n < MAX_SAMPLES && (bench_seconds() < end || all[0].n < 5))
-            for (int l = 0; l < options->n_libraries; l++) take_sample(&libraries[l], &all[l], repeats, options->n_threads);
+            for (int l = 0; l < options->n_libraries; l++)
+                take_sample(&libraries[l], &all[l], repeats, options->n_threads);
         for (int l = 0; l < options->n_libraries; l++) summarize(&all[l], &out[l]);
     }
     for (int l = 0; all && l < options->n_libraries; l++) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One problem: an operation with every argument in memory, made from a problem string (doc/problem_strings.md).
- * Everything is found through the library's own schema, so a new operation or field needs no code here. */
+/* One problem: an operation with every argument in memory, made from a problem string
+ * (doc/problem_strings.md). Everything is found through the library's own schema, so a new
+ * operation or field needs no code here. */
 #ifndef TENON_BENCH_PROBLEM_H
 #define TENON_BENCH_PROBLEM_H
 
@@ -18,9 +19,9 @@ typedef struct bench_tensor {
     const tenon_field_info *info; /* of the field, or of the member of tenon_quant */
     int32_t field, member;        /* member: -1, or the index in tenon_quant's list */
     bool written;
-    int64_t *contents;            /* integers that the string gives; NULL: filled by rule */
+    int64_t *contents; /* integers that the string gives; NULL: filled by rule */
     int64_t n_contents;
-    unsigned char *block;         /* margin, data, margin */
+    unsigned char *block; /* margin, data, margin */
     size_t bytes;
 } bench_tensor;
 
@@ -58,11 +59,14 @@ void bench_fill(bench_problem *problem, uint64_t seed);
 
 /* The tensor of a field by name, or NULL. "w_quant.scale" for a member. */
 bench_tensor *bench_find(bench_problem *problem, const char *name);
-int64_t bench_scalar(const bench_problem *problem, const char *name); /* an i32, i64 or choice field */
+int64_t bench_scalar(const bench_problem *problem,
+                     const char *name); /* an i32, i64 or choice field */
 /* The descriptor of a quant field, or NULL. */
 const tenon_quant *bench_quant(const bench_problem *problem, const char *name);
 
-static inline void *bench_data(const bench_tensor *tensor) { return tensor->block ? tensor->block + BENCH_MARGIN : NULL; }
+static inline void *bench_data(const bench_tensor *tensor) {
+    return tensor->block ? tensor->block + BENCH_MARGIN : NULL;
+}
 static inline int64_t bench_count(const bench_tensor *tensor) {
     int64_t n = 1;
     for (int32_t i = 0; i < tensor->view.ndim; i++) n *= tensor->shape[i];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One way each to make one tensor, one scalar or one head wrong. A mutation that must be refused says so; the others only must not
- * write outside, crash, or leave a half-written result behind. */
+/* One way each to make one tensor, one scalar or one head wrong. A mutation that must be refused
+ * says so; the others only must not write outside, crash, or leave a half-written result behind. */
 #ifndef TENON_TEST_MUTATIONS_H
 #define TENON_TEST_MUTATIONS_H
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every field of every operation made wrong, one at a time, in plan and in run: a clear error that names the operation, a plan pointer
- * that stays untouched, no byte of an output written. Contents of index tensors are made hostile too: there the result is defined by
- * the fault slot, and nothing is written outside. */
+/* Every field of every operation made wrong, one at a time, in plan and in run: a clear error that
+ * names the operation, a plan pointer that stays untouched, no byte of an output written. Contents
+ * of index tensors are made hostile too: there the result is defined by the fault slot, and nothing
+ * is written outside. */
 #include <dirent.h>
 
 #include "bench_problem.h"
@@ -17,7 +18,8 @@ static unsigned char *snapshot(const bench_problem *p) {
     size_t total = 0, at = 0;
     for (int32_t i = 0; i < p->n_tensors; i++) total += p->tensor[i].bytes;
     unsigned char *copy = malloc(total + 1);
-    for (int32_t i = 0; i < p->n_tensors; i++) memcpy(copy + at, bench_data(&p->tensor[i]), p->tensor[i].bytes), at += p->tensor[i].bytes;
+    for (int32_t i = 0; i < p->n_tensors; i++)
+        memcpy(copy + at, bench_data(&p->tensor[i]), p->tensor[i].bytes), at += p->tensor[i].bytes;
     return copy;
 }
 
@@ -31,10 +33,13 @@ static bool unchanged(const bench_problem *p, const unsigned char *copy) {
 }
 
 static void check_text(const bench_problem *p, int32_t status, const tenon_error *error) {
-    CHECK(status == TENON_STATUS_INVALID_ARGUMENT || status == TENON_STATUS_UNSUPPORTED || status == TENON_STATUS_WORKSPACE_TOO_SMALL || status == TENON_STATUS_CORRUPT,
+    CHECK(status == TENON_STATUS_INVALID_ARGUMENT || status == TENON_STATUS_UNSUPPORTED ||
+              status == TENON_STATUS_WORKSPACE_TOO_SMALL || status == TENON_STATUS_CORRUPT,
           "%s: status %d: %s", where, status, error->text);
-    CHECK(error->status == status && (strstr(error->text, p->info->name) || strstr(error->text, "extension") || strstr(error->text, "device")), "%s: the text is \"%s\"", where,
-          error->text);
+    CHECK(error->status == status &&
+              (strstr(error->text, p->info->name) || strstr(error->text, "extension") ||
+               strstr(error->text, "device")),
+          "%s: the text is \"%s\"", where, error->text);
 }
 
 /* A plan that must not come about; must_fail false: it may, if the change was harmless. */
@@ -64,18 +69,27 @@ static void run_refused(bench_problem *p, const tenon_plan *plan, const void *ar
     free(before);
 }
 
-/* Whether an extent of the tensor may be smaller in a run, or any shape is checked by the operation itself. */
-static bool is_any(const bench_tensor *t) { return !strcmp(t->info->types, "*"); }
+/* Whether an extent of the tensor may be smaller in a run, or any shape is checked by the operation
+ * itself. */
+static bool is_any(const bench_tensor *t) {
+    return !strcmp(t->info->types, "*");
+}
 
-static void mutate_tensor(bench_problem *p, bench_tensor *t, const tenon_plan *plan, const mutation *m) {
+static void mutate_tensor(bench_problem *p, bench_tensor *t, const tenon_plan *plan,
+                          const mutation *m) {
     bench_tensor saved = *t;
-    snprintf(where, sizeof where, "%s: %s%s%s with %s", p->info->name, p->info->fields[t->field].name, t->member >= 0 ? "." : "", t->member >= 0 ? t->info->name : "", m->name);
+    snprintf(where, sizeof where, "%s: %s%s%s with %s", p->info->name,
+             p->info->fields[t->field].name, t->member >= 0 ? "." : "",
+             t->member >= 0 ? t->info->name : "", m->name);
     if (m->apply(&t->view, t->shape, t->strides)) {
-        /* A device that all tensors share is not wrong by itself; that is tested with the whole problem. */
+        /* A device that all tensors share is not wrong by itself; that is tested with the whole
+         * problem. */
         bool alone = p->n_tensors == 1 && (m->apply == other_device || m->apply == other_device_id);
         bool certain = m->must_fail && !alone && !(m->apply == huge_extent && saved.shape[0] == 0);
         /* One number may come as a tensor of rank 0. */
-        bool scalar_allowed = m->apply == rank_zero && (is_any(&saved) || (saved.member >= 0 && !strcmp(saved.info->name, "global_scale")));
+        bool scalar_allowed =
+            m->apply == rank_zero &&
+            (is_any(&saved) || (saved.member >= 0 && !strcmp(saved.info->name, "global_scale")));
         plan_refused(p, certain && !scalar_allowed);
         if (plan && m->for_run && m->apply != one_more) run_refused(p, plan, p->args.bytes);
     }
@@ -83,7 +97,8 @@ static void mutate_tensor(bench_problem *p, bench_tensor *t, const tenon_plan *p
 }
 
 static void mutate_pointers(bench_problem *p, bench_tensor *t, const tenon_plan *plan) {
-    const DLTensor **at = (const DLTensor **)(p->args.bytes + p->info->fields[t->field].offset_bytes);
+    const DLTensor **at =
+        (const DLTensor **)(p->args.bytes + p->info->fields[t->field].offset_bytes);
     if (t->member < 0) {
         snprintf(where, sizeof where, "%s: %s NULL", p->info->name, t->info->name);
         *at = NULL;
@@ -100,7 +115,8 @@ static void mutate_pointers(bench_problem *p, bench_tensor *t, const tenon_plan 
     for (int32_t i = 0; t->written && t->bytes && i < p->n_tensors; i++) {
         bench_tensor *o = &p->tensor[i];
         if (o == t || !o->bytes) continue;
-        snprintf(where, sizeof where, "%s: %s over %s", p->info->name, t->info->name, o->info->name);
+        snprintf(where, sizeof where, "%s: %s over %s", p->info->name, t->info->name,
+                 o->info->name);
         t->view.data = o->view.data;
         plan_refused(p, true);
         if (plan) run_refused(p, plan, p->args.bytes);
@@ -108,7 +124,8 @@ static void mutate_pointers(bench_problem *p, bench_tensor *t, const tenon_plan 
     }
 }
 
-static void mutate_scalars(bench_problem *p, const tenon_op_info *list, void *object, const char *prefix, const tenon_plan *plan) {
+static void mutate_scalars(bench_problem *p, const tenon_op_info *list, void *object,
+                           const char *prefix, const tenon_plan *plan) {
     for (uint32_t i = 0; i < list->n_fields; i++) {
         const tenon_field_info *f = &list->fields[i];
         unsigned char saved[8];
@@ -144,7 +161,8 @@ static void mutate_scalars(bench_problem *p, const tenon_op_info *list, void *ob
 
 static void mutate_head(bench_problem *p, const tenon_plan *plan) {
     unsigned char longer[sizeof p->args + 64];
-    tenon_ext ext = {sizeof ext, TENON_EXT_MUST_UNDERSTAND | 77, NULL}, short_ext = {4, 77, NULL}, loop = {sizeof loop, 78, NULL};
+    tenon_ext ext = {sizeof ext, TENON_EXT_MUST_UNDERSTAND | 77, NULL}, short_ext = {4, 77, NULL},
+              loop = {sizeof loop, 78, NULL};
     uint32_t full = p->info->args_size_bytes;
     const uint32_t sizes[] = {0, 1, full - 8, full - 1, 100000, UINT32_MAX};
     for (int i = 0; i < 6; i++) {
@@ -164,7 +182,8 @@ static void mutate_head(bench_problem *p, const tenon_plan *plan) {
     longer[full + 9] = 0; /* a newer host that does not use what is new is welcome */
     if (plan) {
         tenon_error error = {.struct_size = sizeof error};
-        CHECK(api->run(plan, longer, &error) == TENON_OK, "%s: a longer struct with a zero tail: %s", p->info->name, error.text);
+        CHECK(api->run(plan, longer, &error) == TENON_OK,
+              "%s: a longer struct with a zero tail: %s", p->info->name, error.text);
     }
     snprintf(where, sizeof where, "%s: unknown flags", p->info->name);
     p->args.head.flags ^= 1u << 31;
@@ -201,16 +220,19 @@ static void mutate_head(bench_problem *p, const tenon_plan *plan) {
 
 /* Index tensors with contents that a buggy or hostile host might leave there. */
 static void hostile_contents(bench_problem *p, const tenon_plan *plan) {
-    static const int64_t poison[] = {-1, -2, INT32_MIN, INT32_MAX, 1 << 20, 1000, INT64_MIN, INT64_MAX};
+    static const int64_t poison[] = {-1,      -2,   INT32_MIN, INT32_MAX,
+                                     1 << 20, 1000, INT64_MIN, INT64_MAX};
     for (int32_t i = 0; i < p->n_tensors; i++) {
         bench_tensor *t = &p->tensor[i];
-        if (t->written || t->view.dtype.code != kDLInt || t->view.dtype.bits < 32 || !t->bytes) continue;
+        if (t->written || t->view.dtype.code != kDLInt || t->view.dtype.bits < 32 || !t->bytes)
+            continue;
         for (int round = 0; round < 40; round++) {
             tenon_error error = {.struct_size = sizeof error};
             bench_fill(p, 7);
             int64_t n = (int64_t)(t->bytes * 8 / t->view.dtype.bits);
             for (int k = 0; k < 1 + round / 10; k++) {
-                int64_t at = (int64_t)(test_random() % (uint64_t)n), value = round < 8 ? poison[round] : (int64_t)(test_random() % 64) - 8;
+                int64_t at = (int64_t)(test_random() % (uint64_t)n),
+                        value = round < 8 ? poison[round] : (int64_t)(test_random() % 64) - 8;
                 if (t->view.dtype.bits == 64)
                     ((int64_t *)bench_data(t))[at] = value;
                 else
@@ -218,9 +240,13 @@ static void hostile_contents(bench_problem *p, const tenon_plan *plan) {
             }
             int32_t status = api->run(plan, p->args.bytes, &error);
             const char *margin = bench_broken_margin(p);
-            CHECK(status == TENON_OK || status == TENON_STATUS_INVALID_ARGUMENT, "%s: hostile %s: status %d: %s", p->info->name, t->info->name, status, error.text);
-            CHECK(!margin, "%s: hostile %s: wrote outside of %s", p->info->name, t->info->name, margin);
-            CHECK(p->fault.code >= TENON_FAULT_NONE && p->fault.code < TENON_FAULT_COUNT, "%s: fault code %d", p->info->name, p->fault.code);
+            CHECK(status == TENON_OK || status == TENON_STATUS_INVALID_ARGUMENT,
+                  "%s: hostile %s: status %d: %s", p->info->name, t->info->name, status,
+                  error.text);
+            CHECK(!margin, "%s: hostile %s: wrote outside of %s", p->info->name, t->info->name,
+                  margin);
+            CHECK(p->fault.code >= TENON_FAULT_NONE && p->fault.code < TENON_FAULT_COUNT,
+                  "%s: fault code %d", p->info->name, p->fault.code);
         }
     }
     bench_fill(p, 7);
@@ -239,7 +265,8 @@ static void one_problem(const char *text) {
     if (plan) {
         tenon_query query = {.struct_size = sizeof query};
         api->plan_query(plan, &query, &error);
-        if (query.workspace_bytes) workspace = aligned_alloc(64, (query.workspace_bytes + 63) / 64 * 64);
+        if (query.workspace_bytes)
+            workspace = aligned_alloc(64, (query.workspace_bytes + 63) / 64 * 64);
         p->args.head.workspace = workspace, p->args.head.workspace_bytes = query.workspace_bytes;
         CHECK(api->run(plan, p->args.bytes, &error) == TENON_OK, "%s: %s", text, error.text);
     }
@@ -265,7 +292,8 @@ static void one_problem(const char *text) {
     mutate_head(p, plan);
     if (plan) {
         hostile_contents(p, plan);
-        CHECK(api->run(plan, p->args.bytes, &error) == TENON_OK, "%s: after all that: %s", text, error.text);
+        CHECK(api->run(plan, p->args.bytes, &error) == TENON_OK, "%s: after all that: %s", text,
+              error.text);
     }
     api->plan_destroy(plan);
     free(workspace);

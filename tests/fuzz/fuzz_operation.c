@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Takes one of the small valid problems of an operation and lets the fuzzer's bytes change it: extents, strides, types, ranks, scalars,
- * flags, descriptors, contents of index tensors, shapes between plan and run. Every tensor lies in its own heap block of exactly its
- * size, so that AddressSanitizer sees any access outside. A call may be refused; it must never crash, leak, or read too far. */
+/* Takes one of the small valid problems of an operation and lets the fuzzer's bytes change it:
+ * extents, strides, types, ranks, scalars, flags, descriptors, contents of index tensors, shapes
+ * between plan and run. Every tensor lies in its own heap block of exactly its size, so that
+ * AddressSanitizer sees any access outside. A call may be refused; it must never crash, leak, or
+ * read too far. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,13 +50,16 @@ int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerInitialize(int *argc, char ***argv) {
     (void)argc, (void)argv;
     uint32_t version = TENON_VERSION;
-    tenon_context_options options = {.struct_size = sizeof options, .log_level = -1, .n_threads = 1};
-    if (tenon_get_api(NULL, &version, &api, NULL) || api->context_create(&options, &context, NULL)) abort();
+    tenon_context_options options = {
+        .struct_size = sizeof options, .log_level = -1, .n_threads = 1};
+    if (tenon_get_api(NULL, &version, &api, NULL) || api->context_create(&options, &context, NULL))
+        abort();
     load_problems();
     return 0;
 }
 
-/* A few extents keep their relation, or nothing would ever pass validation: the same old extent becomes the same new one everywhere. */
+/* A few extents keep their relation, or nothing would ever pass validation: the same old extent
+ * becomes the same new one everywhere. */
 static void scale_extent(bench_problem *p, int64_t from, int64_t to) {
     for (int32_t i = 0; i < p->n_tensors; i++) {
         bench_tensor *t = &p->tensor[i];
@@ -73,31 +78,52 @@ static void change_tensor(bench_problem *p, input *in) {
     bench_tensor *t = &p->tensor[take(in, 1) % (uint64_t)p->n_tensors];
     int32_t dim = t->view.ndim > 0 ? (int32_t)(take(in, 1) % (uint64_t)t->view.ndim) : 0;
     switch (take(in, 1) % 8) {
-    case 0: t->shape[dim] = (int64_t)(take(in, 1) % 70); break;
-    case 1: t->shape[dim] += (int64_t)(take(in, 1) % 5) - 2; break;
-    case 2: t->strides[dim] = (int64_t)(int16_t)take(in, 2); break;
-    case 3: t->view.dtype.code = (uint8_t)(take(in, 1) % 20), t->view.dtype.bits = (uint8_t)(4 << take(in, 1) % 5); break;
-    case 4: t->view.ndim = (int32_t)(take(in, 1) % 9); break;
-    case 5: t->view.strides = NULL; break;
-    case 6: t->view.byte_offset = take(in, 1) % 9; break;
-    default: scale_extent(p, t->shape[dim], (int64_t)(take(in, 1) % 40)); break;
+    case 0:
+        t->shape[dim] = (int64_t)(take(in, 1) % 70);
+        break;
+    case 1:
+        t->shape[dim] += (int64_t)(take(in, 1) % 5) - 2;
+        break;
+    case 2:
+        t->strides[dim] = (int64_t)(int16_t)take(in, 2);
+        break;
+    case 3:
+        t->view.dtype.code = (uint8_t)(take(in, 1) % 20),
+        t->view.dtype.bits = (uint8_t)(4 << take(in, 1) % 5);
+        break;
+    case 4:
+        t->view.ndim = (int32_t)(take(in, 1) % 9);
+        break;
+    case 5:
+        t->view.strides = NULL;
+        break;
+    case 6:
+        t->view.byte_offset = take(in, 1) % 9;
+        break;
+    default:
+        scale_extent(p, t->shape[dim], (int64_t)(take(in, 1) % 40));
+        break;
     }
 }
 
 static void change_scalar(bench_problem *p, input *in) {
     const tenon_op_info *list = p->info;
     char *object = (char *)p->args.bytes;
-    if (p->n_quants && take(in, 1) % 2) list = api->quant_info(), object = (char *)&p->quant[take(in, 1) % (uint64_t)p->n_quants];
+    if (p->n_quants && take(in, 1) % 2)
+        list = api->quant_info(), object = (char *)&p->quant[take(in, 1) % (uint64_t)p->n_quants];
     const tenon_field_info *f = &list->fields[take(in, 1) % list->n_fields];
-    if (strstr(f->kind, "in") == f->kind || strstr(f->kind, "out") || !strncmp(f->kind, "opt_", 4) || !strcmp(f->kind, "quant")) {
-        if (object == (char *)p->args.bytes) memset(object + f->offset_bytes, 0, sizeof(void *)); /* leave the field out */
+    if (strstr(f->kind, "in") == f->kind || strstr(f->kind, "out") ||
+        !strncmp(f->kind, "opt_", 4) || !strcmp(f->kind, "quant")) {
+        if (object == (char *)p->args.bytes)
+            memset(object + f->offset_bytes, 0, sizeof(void *)); /* leave the field out */
         return;
     }
     if (f->kind[0] == 'f') {
         const float values[] = {0, 1, -1, 0.5f, 30, 1e-20f, 1e30f, 7};
         memcpy(object + f->offset_bytes, &values[take(in, 1) % 8], 4);
     } else {
-        int64_t value = take(in, 1) % 4 ? (int64_t)(take(in, 1) % 24) - 2 : (int64_t)(int32_t)take(in, 4);
+        int64_t value =
+            take(in, 1) % 4 ? (int64_t)(take(in, 1) % 24) - 2 : (int64_t)(int32_t)take(in, 4);
         memcpy(object + f->offset_bytes, &value, f->size_bytes);
     }
 }
@@ -136,9 +162,13 @@ static void fill(bench_problem *p, input *in) {
             state ^= state << 13, state ^= state >> 7, state ^= state << 17;
             t->block[b] = is_index ? (b % width ? 0 : (uint8_t)(state % 11)) : (uint8_t)state;
         }
-        for (int64_t k = 0; is_index && k < t->n_contents && (size_t)(k + 1) * width <= t->bytes; k++) memcpy(t->block + (size_t)k * width, &t->contents[k], width);
-        for (int k = 0; is_index && t->bytes && k < 4 && in->left > 8 && take(in, 1) % 4 == 0; k++) {
-            int64_t value = take(in, 1) % 3 ? (int64_t)(take(in, 1)) - 3 : (int64_t)(int32_t)take(in, 4);
+        for (int64_t k = 0; is_index && k < t->n_contents && (size_t)(k + 1) * width <= t->bytes;
+             k++)
+            memcpy(t->block + (size_t)k * width, &t->contents[k], width);
+        for (int k = 0; is_index && t->bytes && k < 4 && in->left > 8 && take(in, 1) % 4 == 0;
+             k++) {
+            int64_t value =
+                take(in, 1) % 3 ? (int64_t)(take(in, 1)) - 3 : (int64_t)(int32_t)take(in, 4);
             memcpy(t->block + take(in, 1) % (t->bytes / width) * width, &value, width);
         }
     }
@@ -164,14 +194,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         api->query(context, p->info->op, p->args.bytes, NULL, &query, &error);
         if (!api->plan_create(context, p->info->op, p->args.bytes, NULL, &plan, &error)) {
             api->plan_query(plan, &query, &error);
-            void *workspace = query.workspace_bytes && query.workspace_bytes < MAX_BYTES * 16 ? aligned_alloc(64, (query.workspace_bytes + 63) / 64 * 64) : NULL;
-            p->args.head.workspace = workspace, p->args.head.workspace_bytes = workspace ? query.workspace_bytes : 0;
+            void *workspace = query.workspace_bytes && query.workspace_bytes < MAX_BYTES * 16
+                                  ? aligned_alloc(64, (query.workspace_bytes + 63) / 64 * 64)
+                                  : NULL;
+            p->args.head.workspace = workspace,
+            p->args.head.workspace_bytes = workspace ? query.workspace_bytes : 0;
             api->run(plan, p->args.bytes, &error);
             if (p->n_tensors && take(&in, 1) % 2) { /* something differs between plan and run */
                 bench_tensor *t = &p->tensor[take(&in, 1) % (uint64_t)p->n_tensors];
                 int32_t dim = t->view.ndim ? (int32_t)(take(&in, 1) % (uint64_t)t->view.ndim) : 0;
                 if (take(&in, 1) % 2)
-                    scale_extent(p, t->shape[dim], t->shape[dim] ? (int64_t)(take(&in, 1) % (uint64_t)t->shape[dim]) : 0);
+                    scale_extent(p, t->shape[dim],
+                                 t->shape[dim] ? (int64_t)(take(&in, 1) % (uint64_t)t->shape[dim])
+                                               : 0);
                 else if (t->shape[dim] > 0)
                     t->shape[dim]--;
                 api->run(plan, p->args.bytes, &error);

@@ -8,8 +8,10 @@ from tree import C_SUFFIXES, CODE_SUFFIXES, files, report, text
 SAME_NAME_ALLOWED = {"CMakeLists.txt", "README.md", "__init__.py", "__main__.py", "conftest.py"}
 ATTEMPT_WORDS = re.compile(r"(^|_)(v2|v3|fast|new|old|opt|tmp|misc|util|utils|final)(_|$)")
 # Identifiers with two underscores that a compiler or a contract gives; all others are reserved.
-GIVEN = re.compile(r"^(__builtin_|__atomic_|__ATOMIC_|__get_cpuid|__i386__|__tvm_ffi_|__attribute__|__asm__|__volatile__|__cplusplus|__has_|__GNUC__|__clang|__x86_64__|__aarch64__|"
-                   r"__AVX|__ARM|__FMA|__F16C|__SANITIZE|__FILE__|__LINE__|__VA_ARGS__|__func__|__m\d+|__mmask|__linux__|__BYTE_ORDER__|__ORDER_|__extension__|__OPTIMIZE__|__SSE|__BMI|__int128|__STDC|__restrict|__libc_|__NR_)")
+GIVEN = re.compile(
+    r"^(__builtin_|__atomic_|__ATOMIC_|__attribute__|__asm__|__volatile__|__extension__|__restrict|__func__|__VA_ARGS__|__FILE__|__LINE__|"
+    r"__cplusplus|__STDC|__has_|__GNUC__|__clang|__OPTIMIZE__|__SANITIZE|__BYTE_ORDER__|__ORDER_|__linux__|__NR_|__libc_|"
+    r"__x86_64__|__i386__|__aarch64__|__AVX|__SSE|__BMI|__FMA|__F16C|__ARM|__get_cpuid|__m\d+|__mmask|__int128|__tvm_ffi_)")
 
 problems = []
 by_name = defaultdict(list)

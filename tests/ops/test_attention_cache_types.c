@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Caches that the vector rows of CPU attention bring to f32 first: fp8 and int8 with every form of scale, unequal types, split and odd
- * head dims, fp8 queries. Against the scalar reference, whose own tests stand on independent arithmetic; the same bits on 1 and 3
- * threads. test_attention_cpu.c has everything else. */
+/* Caches that the vector rows of CPU attention bring to f32 first: fp8 and int8 with every form of
+ * scale, unequal types, split and odd head dims, fp8 queries. Against the scalar reference, whose
+ * own tests stand on independent arithmetic; the same bits on 1 and 3 threads. test_attention_cpu.c
+ * has everything else. */
 #include "test_host.h"
 
 enum { TOKENS = 9, BATCH = 2, PAGES = 24, PAGE_SIZE = 8, HEADS_KV = 2, GROUP = 3, D_MAX = 128 };
@@ -10,8 +11,11 @@ typedef struct type {
     const char *name;
     int code, bits;
 } type;
-static const type bf16 = {"bf16", kDLBfloat, 16}, f16 = {"f16", kDLFloat, 16}, f32 = {"f32", kDLFloat, 32}, i8 = {"i8", kDLInt, 8}, u8 = {"u8", kDLUInt, 8},
-                  e4m3fn = {"e4m3fn", kDLFloat8_e4m3fn, 8}, e4m3fnuz = {"e4m3fnuz", kDLFloat8_e4m3fnuz, 8}, e5m2 = {"e5m2", kDLFloat8_e5m2, 8},
+static const type bf16 = {"bf16", kDLBfloat, 16}, f16 = {"f16", kDLFloat, 16},
+                  f32 = {"f32", kDLFloat, 32}, i8 = {"i8", kDLInt, 8}, u8 = {"u8", kDLUInt, 8},
+                  e4m3fn = {"e4m3fn", kDLFloat8_e4m3fn, 8},
+                  e4m3fnuz = {"e4m3fnuz", kDLFloat8_e4m3fnuz, 8},
+                  e5m2 = {"e5m2", kDLFloat8_e5m2, 8},
                   e5m2fnuz = {"e5m2fnuz", kDLFloat8_e5m2fnuz, 8};
 
 typedef struct problem {
@@ -36,7 +40,9 @@ static void fill(void *data, const type *t, int64_t n) {
         else if (t->bits == 16)
             ((uint16_t *)data)[i] = (uint16_t)(random & 0xbbff);
         else
-            ((uint8_t *)data)[i] = (uint8_t)(random % 256 == 0x80 ? 1 : t->code == kDLInt ? random : random & 0xbf);
+            ((uint8_t *)data)[i] = (uint8_t)(random % 256 == 0x80 ? 1
+                                             : t->code == kDLInt  ? random
+                                                                  : random & 0xbf);
         if (t->bits == 8 && ((uint8_t *)data)[i] == 0x80) ((uint8_t *)data)[i] = 0;
     }
 }
@@ -45,7 +51,8 @@ static const DLTensor *view_cache(test_tensor *t, void *data, const type *ty, in
     if (!split) return test_view(t, data, ty->code, ty->bits, SHAPE(PAGES, PAGE_SIZE, HEADS_KV, d));
     /* In memory [pages, heads, d / x, page_size, x]. */
     test_view(t, data, ty->code, ty->bits, SHAPE(PAGES, PAGE_SIZE, HEADS_KV, d / split, split));
-    t->strides[0] = HEADS_KV * d * PAGE_SIZE, t->strides[1] = split, t->strides[2] = (int64_t)d * PAGE_SIZE;
+    t->strides[0] = HEADS_KV * d * PAGE_SIZE, t->strides[1] = split,
+    t->strides[2] = (int64_t)d * PAGE_SIZE;
     t->strides[3] = (int64_t)PAGE_SIZE * split, t->strides[4] = 1;
     return &t->view;
 }
@@ -58,19 +65,23 @@ static const DLTensor *view_scale(test_tensor *t, float *data, int form) {
 }
 
 static const DLTensor *view_q_scale(test_tensor *t, float *data, int form) {
-    return form == 3 ? test_view(t, data, kDLFloat, 32, SHAPE(BATCH, HEADS_KV)) : view_scale(t, data, form);
+    return form == 3 ? test_view(t, data, kDLFloat, 32, SHAPE(BATCH, HEADS_KV))
+                     : view_scale(t, data, form);
 }
 
-static void run(const tenon_api *api, tenon_context *context, const char *kernel, tenon_attention_args *a) {
+static void run(const tenon_api *api, tenon_context *context, const char *kernel,
+                tenon_attention_args *a) {
     tenon_plan *plan = NULL;
     tenon_error error = {.struct_size = sizeof error};
     tenon_query query = {.struct_size = sizeof query};
     const tenon_plan_options options = {.struct_size = sizeof options, .kernel = kernel};
-    const int32_t status = api->plan_create(context, TENON_OP_ATTENTION, a, &options, &plan, &error);
+    const int32_t status =
+        api->plan_create(context, TENON_OP_ATTENTION, a, &options, &plan, &error);
     CHECK(status == TENON_OK, "%s: %s", kernel, error.text);
     if (status) return;
     api->plan_query(plan, &query, &error);
-    a->workspace = aligned_alloc(64, (query.workspace_bytes + 127) / 64 * 64), a->workspace_bytes = query.workspace_bytes;
+    a->workspace = aligned_alloc(64, (query.workspace_bytes + 127) / 64 * 64),
+    a->workspace_bytes = query.workspace_bytes;
     if (!a->workspace) exit(2);
     memset(a->workspace, 0xff, query.workspace_bytes);
     CHECK(api->run(plan, a, &error) == TENON_OK, "%s: %s", kernel, error.text);
@@ -79,32 +90,41 @@ static void run(const tenon_api *api, tenon_context *context, const char *kernel
     api->plan_destroy(plan);
 }
 
-static void check(const tenon_api *api, tenon_context *const *contexts, const char *kernel, const problem *p) {
-    enum { CACHE = PAGES * PAGE_SIZE * HEADS_KV * D_MAX, OUT = TOKENS * HEADS_KV * GROUP * D_MAX, SCALES = PAGES * PAGE_SIZE * HEADS_KV };
+static void check(const tenon_api *api, tenon_context *const *contexts, const char *kernel,
+                  const problem *p) {
+    enum {
+        CACHE = PAGES * PAGE_SIZE * HEADS_KV * D_MAX,
+        OUT = TOKENS * HEADS_KV * GROUP * D_MAX,
+        SCALES = PAGES * PAGE_SIZE * HEADS_KV
+    };
     static char k[CACHE * 4], v[CACHE * 4], q[OUT * 4];
-    static float out[3][OUT], lse[TOKENS * HEADS_KV * GROUP], k_scale[SCALES], v_scale[SCALES], q_scale[BATCH * HEADS_KV];
+    static float out[3][OUT], lse[TOKENS * HEADS_KV * GROUP], k_scale[SCALES], v_scale[SCALES],
+        q_scale[BATCH * HEADS_KV];
     int32_t cu[BATCH + 1] = {0, 1, TOKENS}, lens[BATCH] = {83, 70}, table[BATCH][PAGES / BATCH];
     test_tensor tq, tk, tv, to, tl, tcu, tlens, ttable, tks, tvs, tqs;
     fill(k, p->k, CACHE), fill(v, p->v, CACHE), fill(q, p->q, OUT);
     const bool small = p->k == &i8 || p->v == &i8;
-    for (int i = 0; i < SCALES; i++) k_scale[i] = (1.5f + test_uniform()) / (small ? 64 : 1), v_scale[i] = (1.5f + test_uniform()) / (small ? 64 : 1);
+    for (int i = 0; i < SCALES; i++)
+        k_scale[i] = (1.5f + test_uniform()) / (small ? 64 : 1),
+        v_scale[i] = (1.5f + test_uniform()) / (small ? 64 : 1);
     for (int i = 0; i < BATCH * HEADS_KV; i++) q_scale[i] = 1.5f + test_uniform();
     for (int i = 0; i < PAGES; i++) table[i % BATCH][i / BATCH] = (i * 7 + 5) % PAGES;
-    tenon_attention_args a = {.struct_size = sizeof a,
-                              .flags = TENON_ATTENTION_CAUSAL,
-                              .q = test_view(&tq, q, p->q->code, p->q->bits, SHAPE(TOKENS, HEADS_KV * GROUP, p->d_qk)),
-                              .k = view_cache(&tk, k, p->k, p->d_qk, p->split),
-                              .v = view_cache(&tv, v, p->v, p->d_v, p->split),
-                              .lse = test_view(&tl, lse, kDLFloat, 32, SHAPE(TOKENS, HEADS_KV * GROUP)),
-                              .cu_seqlens_q = test_view(&tcu, cu, kDLInt, 32, SHAPE(BATCH + 1)),
-                              .seq_lens = test_view(&tlens, lens, kDLInt, 32, SHAPE(BATCH)),
-                              .block_table = test_view(&ttable, table, kDLInt, 32, SHAPE(BATCH, PAGES / BATCH)),
-                              .q_scale = view_q_scale(&tqs, q_scale, p->q_scale),
-                              .k_scale = view_scale(&tks, k_scale, p->k_scale),
-                              .v_scale = view_scale(&tvs, v_scale, p->v_scale),
-                              .kv_element = p->element,
-                              .window_left = -1,
-                              .window_right = -1};
+    tenon_attention_args a = {
+        .struct_size = sizeof a,
+        .flags = TENON_ATTENTION_CAUSAL,
+        .q = test_view(&tq, q, p->q->code, p->q->bits, SHAPE(TOKENS, HEADS_KV * GROUP, p->d_qk)),
+        .k = view_cache(&tk, k, p->k, p->d_qk, p->split),
+        .v = view_cache(&tv, v, p->v, p->d_v, p->split),
+        .lse = test_view(&tl, lse, kDLFloat, 32, SHAPE(TOKENS, HEADS_KV * GROUP)),
+        .cu_seqlens_q = test_view(&tcu, cu, kDLInt, 32, SHAPE(BATCH + 1)),
+        .seq_lens = test_view(&tlens, lens, kDLInt, 32, SHAPE(BATCH)),
+        .block_table = test_view(&ttable, table, kDLInt, 32, SHAPE(BATCH, PAGES / BATCH)),
+        .q_scale = view_q_scale(&tqs, q_scale, p->q_scale),
+        .k_scale = view_scale(&tks, k_scale, p->k_scale),
+        .v_scale = view_scale(&tvs, v_scale, p->v_scale),
+        .kv_element = p->element,
+        .window_left = -1,
+        .window_right = -1};
     for (int i = 0; i < 3; i++) {
         memset(out[i], 0x7f, sizeof out[i]);
         a.out = test_view(&to, out[i], kDLFloat, 32, SHAPE(TOKENS, HEADS_KV * GROUP, p->d_v));
@@ -116,22 +136,34 @@ static void check(const tenon_api *api, tenon_context *const *contexts, const ch
         size = fmax(size, fabs((double)out[0][i]));
         worst = isnan(difference) ? INFINITY : fmax(worst, difference);
     }
-    CHECK(worst <= 1e-5 * size && size > 0, "%s: q %s k %s v %s d %d/%d split %d scales %d %d %d: off by %g of %g", kernel, p->q->name, p->k->name, p->v->name, p->d_qk, p->d_v,
-          p->split, p->q_scale, p->k_scale, p->v_scale, worst, size);
-    CHECK(!memcmp(out[1], out[2], sizeof out[1]), "%s: k %s v %s: other bits on other threads", kernel, p->k->name, p->v->name);
+    CHECK(worst <= 1e-5 * size && size > 0,
+          "%s: q %s k %s v %s d %d/%d split %d scales %d %d %d: off by %g of %g", kernel,
+          p->q->name, p->k->name, p->v->name, p->d_qk, p->d_v, p->split, p->q_scale, p->k_scale,
+          p->v_scale, worst, size);
+    CHECK(!memcmp(out[1], out[2], sizeof out[1]), "%s: k %s v %s: other bits on other threads",
+          kernel, p->k->name, p->v->name);
 }
 
 int main(void) {
     static const problem problems[] = {
-        {&bf16, &e4m3fn, &e4m3fn, 64, 64, 0, 1, 2, 0, 0},     {&f32, &e4m3fnuz, &e4m3fnuz, 80, 128, 0, 3, 3, 0, 0},
-        {&f16, &e5m2, &e5m2, 128, 64, 0, 0, 0, 0, 0},         {&f32, &e5m2fnuz, &e4m3fn, 64, 64, 0, 2, 1, 0, 0},
-        {&f32, &i8, &i8, 64, 64, 0, 3, 3, 0, 0},              {&bf16, &i8, &i8, 40, 24, 0, 1, 2, 0, 0},
-        {&bf16, &u8, &u8, 64, 64, 0, 1, 1, 0, TENON_ELEMENT_E4M3FN}, {&f32, &u8, &u8, 64, 64, 0, 2, 3, 0, TENON_ELEMENT_E5M2},
-        {&bf16, &bf16, &f16, 64, 64, 0, 0, 0, 0, 0},          {&f32, &f32, &bf16, 64, 128, 0, 0, 0, 0, 0},
-        {&bf16, &bf16, &bf16, 64, 128, 8, 0, 0, 0, 0},        {&f16, &f16, &f16, 96, 96, 4, 0, 0, 0, 0},
-        {&bf16, &e4m3fnuz, &e4m3fnuz, 128, 128, 16, 1, 1, 0, 0}, {&f32, &f32, &f32, 21, 13, 0, 0, 0, 0, 0},
-        {&bf16, &bf16, &bf16, 68, 50, 0, 0, 0, 0, 0},         {&f16, &f16, &f16, 1, 1, 0, 0, 0, 0, 0},
-        {&e4m3fn, &e4m3fn, &e4m3fn, 64, 64, 0, 1, 1, 1, 0},   {&e5m2, &bf16, &bf16, 64, 64, 0, 0, 0, 2, 0},
+        {&bf16, &e4m3fn, &e4m3fn, 64, 64, 0, 1, 2, 0, 0},
+        {&f32, &e4m3fnuz, &e4m3fnuz, 80, 128, 0, 3, 3, 0, 0},
+        {&f16, &e5m2, &e5m2, 128, 64, 0, 0, 0, 0, 0},
+        {&f32, &e5m2fnuz, &e4m3fn, 64, 64, 0, 2, 1, 0, 0},
+        {&f32, &i8, &i8, 64, 64, 0, 3, 3, 0, 0},
+        {&bf16, &i8, &i8, 40, 24, 0, 1, 2, 0, 0},
+        {&bf16, &u8, &u8, 64, 64, 0, 1, 1, 0, TENON_ELEMENT_E4M3FN},
+        {&f32, &u8, &u8, 64, 64, 0, 2, 3, 0, TENON_ELEMENT_E5M2},
+        {&bf16, &bf16, &f16, 64, 64, 0, 0, 0, 0, 0},
+        {&f32, &f32, &bf16, 64, 128, 0, 0, 0, 0, 0},
+        {&bf16, &bf16, &bf16, 64, 128, 8, 0, 0, 0, 0},
+        {&f16, &f16, &f16, 96, 96, 4, 0, 0, 0, 0},
+        {&bf16, &e4m3fnuz, &e4m3fnuz, 128, 128, 16, 1, 1, 0, 0},
+        {&f32, &f32, &f32, 21, 13, 0, 0, 0, 0, 0},
+        {&bf16, &bf16, &bf16, 68, 50, 0, 0, 0, 0, 0},
+        {&f16, &f16, &f16, 1, 1, 0, 0, 0, 0, 0},
+        {&e4m3fn, &e4m3fn, &e4m3fn, 64, 64, 0, 1, 1, 1, 0},
+        {&e5m2, &bf16, &bf16, 64, 64, 0, 0, 0, 2, 0},
         {&e4m3fnuz, &e4m3fnuz, &e4m3fnuz, 128, 128, 0, 2, 2, 3, 0},
     };
     static const char *kernels[] = {"cpu_attention_x86_avx512", "cpu_attention_x86_avx2"};
@@ -140,15 +172,19 @@ int main(void) {
     tenon_error error = {.struct_size = sizeof error};
     int n_usable = 0;
     for (int c = 0; c < 2; c++) {
-        const tenon_context_options options = {.struct_size = sizeof options, .n_threads = c ? 3 : 1};
+        const tenon_context_options options = {.struct_size = sizeof options,
+                                               .n_threads = c ? 3 : 1};
         CHECK(api->context_create(&options, &contexts[c], &error) == TENON_OK, "%s", error.text);
     }
     for (int i = 0; i < 2; i++) {
         tenon_kernel_info info = {.struct_size = sizeof info};
         bool usable = false;
-        for (uint32_t k = 0; !usable && api->kernel_info(contexts[0], k, &info, &error) == TENON_OK; k++) usable = !strcmp(info.name, kernels[i]) && info.available;
+        for (uint32_t k = 0; !usable && api->kernel_info(contexts[0], k, &info, &error) == TENON_OK;
+             k++)
+            usable = !strcmp(info.name, kernels[i]) && info.available;
         n_usable += usable;
-        for (size_t p = 0; usable && p < sizeof problems / sizeof problems[0]; p++) check(api, contexts, kernels[i], &problems[p]);
+        for (size_t p = 0; usable && p < sizeof problems / sizeof problems[0]; p++)
+            check(api, contexts, kernels[i], &problems[p]);
     }
     if (!n_usable) {
         printf("skipped: no row runs on this machine\n");

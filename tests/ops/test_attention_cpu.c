@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every vector row of CPU attention, forced by name, against the formula in double that stands below: random mixed batches with all
- * options, poisoned outputs, NaN wherever nobody may read, the same bits again, alone, and with other thread counts, and lengths and
- * page ids that lie. */
+/* Every vector row of CPU attention, forced by name, against the formula in double that stands
+ * below: random mixed batches with all options, poisoned outputs, NaN wherever nobody may read, the
+ * same bits again, alone, and with other thread counts, and lengths and page ids that lie. */
 #include "test_host.h"
 
 enum { BATCH_MAX = 6, FREE_PAGES = 3 };
@@ -11,7 +11,8 @@ static const struct {
     const char *name;
     int code, bits;
     double half_ulp; /* relative */
-} types[] = {{"f32", kDLFloat, 32, 0}, {"f16", kDLFloat, 16, 0x1p-11}, {"bf16", kDLBfloat, 16, 0x1p-8}};
+} types[] = {
+    {"f32", kDLFloat, 32, 0}, {"f16", kDLFloat, 16, 0x1p-11}, {"bf16", kDLBfloat, 16, 0x1p-8}};
 
 typedef struct problem {
     type q, kv, out;
@@ -63,20 +64,30 @@ static void save(void *p, int64_t i, type t, double x) {
     else if (x != x)
         ((uint16_t *)p)[i] = 0x7e00;
     else
-        ((uint16_t *)p)[i] = (uint16_t)(x == 0 ? 0 : (u >> 16 & 0x8000) | ((u >> 23 & 255) - 112) << 10 | (u >> 13 & 1023));
+        ((uint16_t *)p)[i] =
+            (uint16_t)(x == 0
+                           ? 0
+                           : (u >> 16 & 0x8000) | ((u >> 23 & 255) - 112) << 10 | (u >> 13 & 1023));
 }
 
-static double grid(void) { return (int)(test_random() >> 40) % 64 / 64.0 * (test_random() & 1 ? 1 : -1); }
-static int below(int n) { return (int)(test_random() >> 33) % n; }
+static double grid(void) {
+    return (int)(test_random() >> 40) % 64 / 64.0 * (test_random() & 1 ? 1 : -1);
+}
+static int below(int n) {
+    return (int)(test_random() >> 33) % n;
+}
 
 /* ---- a problem's data ---- */
 
-static int64_t at(const test_tensor *t, int64_t a, int64_t b, int64_t c) { return a * t->strides[0] + b * t->strides[1] + c * t->strides[2]; }
+static int64_t at(const test_tensor *t, int64_t a, int64_t b, int64_t c) {
+    return a * t->strides[0] + b * t->strides[1] + c * t->strides[2];
+}
 
 static void *make_cache(const problem *p, int n_pages, int d, int row, test_tensor *t) {
     const int64_t n = (int64_t)n_pages * p->page_size * p->heads_kv * row;
     void *cache = malloc((size_t)n * 4 + 64);
-    test_view(t, cache, types[p->kv].code, types[p->kv].bits, SHAPE(n_pages, p->page_size, p->heads_kv, d));
+    test_view(t, cache, types[p->kv].code, types[p->kv].bits,
+              SHAPE(n_pages, p->page_size, p->heads_kv, d));
     t->strides[0] = (int64_t)p->page_size * p->heads_kv * row;
     t->strides[1] = p->head_major ? row : (int64_t)p->heads_kv * row;
     t->strides[2] = p->head_major ? (int64_t)p->page_size * row : row;
@@ -88,7 +99,8 @@ static void *make_cache(const problem *p, int n_pages, int d, int row, test_tens
 static void make(const problem *p, data *d) {
     memset(d, 0, sizeof *d);
     d->heads_q = p->heads_kv * p->group;
-    d->cu = calloc(BATCH_MAX + 1, 4), d->lens = calloc(BATCH_MAX, 4), d->indptr = calloc(BATCH_MAX + 1, 4);
+    d->cu = calloc(BATCH_MAX + 1, 4), d->lens = calloc(BATCH_MAX, 4),
+    d->indptr = calloc(BATCH_MAX + 1, 4);
     int n_entries = 0, max_q = 1;
     for (int b = 0; b < p->batch; b++) {
         const int pages = (p->n_kv[b] + p->page_size - 1) / p->page_size;
@@ -104,7 +116,8 @@ static void make(const problem *p, data *d) {
     d->row_qk = p->d_qk + 8 * below(2), d->row_v = p->d_v + 8 * below(2);
     d->k = make_cache(p, d->n_pages, p->d_qk, d->row_qk, &d->tk);
     d->v = make_cache(p, d->n_pages, p->d_v, d->row_v, &d->tv);
-    d->table = malloc((size_t)(p->batch * d->max_pages + 1) * 4), d->indices = malloc((size_t)(n_entries + 1) * 4);
+    d->table = malloc((size_t)(p->batch * d->max_pages + 1) * 4),
+    d->indices = malloc((size_t)(n_entries + 1) * 4);
     int *order = malloc((size_t)d->n_pages * sizeof *order);
     for (int i = 0; i < d->n_pages; i++) order[i] = i;
     for (int i = d->n_pages - 1; i > 0; i--) {
@@ -119,30 +132,38 @@ static void make(const problem *p, data *d) {
             for (int s = 0; used && s < p->page_size && i * p->page_size + s < p->n_kv[b]; s++)
                 for (int h = 0; h < p->heads_kv; h++) {
                     const int64_t page = d->table[b * d->max_pages + i];
-                    for (int c = 0; c < p->d_qk; c++) save(d->k, at(&d->tk, page, s, h) + c, p->kv, grid());
-                    for (int c = 0; c < p->d_v; c++) save(d->v, at(&d->tv, page, s, h) + c, p->kv, grid());
+                    for (int c = 0; c < p->d_qk; c++)
+                        save(d->k, at(&d->tk, page, s, h) + c, p->kv, grid());
+                    for (int c = 0; c < p->d_v; c++)
+                        save(d->v, at(&d->tv, page, s, h) + c, p->kv, grid());
                 }
         }
     free(order);
     d->q = malloc((size_t)d->n_tokens * d->heads_q * p->d_qk * 4 + 64);
-    for (int64_t i = 0; i < (int64_t)d->n_tokens * d->heads_q * p->d_qk; i++) save(d->q, i, p->q, 2 * grid());
+    for (int64_t i = 0; i < (int64_t)d->n_tokens * d->heads_q * p->d_qk; i++)
+        save(d->q, i, p->q, 2 * grid());
     d->out_bytes = (int64_t)d->n_tokens * d->heads_q * p->d_v * types[p->out].bits / 8;
     d->out = malloc((size_t)d->out_bytes + 64);
     const size_t n_rows = (size_t)d->n_tokens * d->heads_q + 1;
     d->lse = malloc(n_rows * 4), d->expected_lse = malloc(n_rows * 4);
     d->expected = calloc(n_rows * p->d_v, 4), d->bound = calloc(n_rows * p->d_v, 4);
-    d->sinks = malloc((size_t)d->heads_q * 4), d->slopes = malloc((size_t)d->heads_q * BATCH_MAX * 4);
+    d->sinks = malloc((size_t)d->heads_q * 4),
+    d->slopes = malloc((size_t)d->heads_q * BATCH_MAX * 4);
     for (int i = 0; i < d->heads_q; i++) d->sinks[i] = 3 * test_uniform();
     for (int i = 0; i < d->heads_q * BATCH_MAX; i++) d->slopes[i] = 0.1f * test_uniform();
     d->tree = malloc((size_t)(d->n_tokens + 1) * d->mask_bytes);
-    for (int i = 0; i < d->n_tokens * d->mask_bytes; i++) d->tree[i] = (uint8_t)(test_random() >> 20);
+    for (int i = 0; i < d->n_tokens * d->mask_bytes; i++)
+        d->tree[i] = (uint8_t)(test_random() >> 20);
 
     tenon_attention_args *a = &d->args;
     a->struct_size = sizeof *a;
-    a->flags = (p->causal ? TENON_ATTENTION_CAUSAL : 0u) | (p->base2 ? TENON_ATTENTION_LSE_BASE2 : 0u);
-    a->q = test_view(&d->tq, d->q, types[p->q].code, types[p->q].bits, SHAPE(d->n_tokens, d->heads_q, p->d_qk));
+    a->flags =
+        (p->causal ? TENON_ATTENTION_CAUSAL : 0u) | (p->base2 ? TENON_ATTENTION_LSE_BASE2 : 0u);
+    a->q = test_view(&d->tq, d->q, types[p->q].code, types[p->q].bits,
+                     SHAPE(d->n_tokens, d->heads_q, p->d_qk));
     a->k = &d->tk.view, a->v = &d->tv.view;
-    a->out = test_view(&d->to, d->out, types[p->out].code, types[p->out].bits, SHAPE(d->n_tokens, d->heads_q, p->d_v));
+    a->out = test_view(&d->to, d->out, types[p->out].code, types[p->out].bits,
+                       SHAPE(d->n_tokens, d->heads_q, p->d_v));
     if (p->lse) a->lse = test_view(&d->tl, d->lse, kDLFloat, 32, SHAPE(d->n_tokens, d->heads_q));
     a->cu_seqlens_q = test_view(&d->tcu, d->cu, kDLInt, 32, SHAPE(p->batch + 1));
     a->seq_lens = test_view(&d->tlens, d->lens, kDLInt, 32, SHAPE(p->batch));
@@ -153,9 +174,13 @@ static void make(const problem *p, data *d) {
         a->block_table = test_view(&d->ttable, d->table, kDLInt, 32, SHAPE(p->batch, d->max_pages));
     }
     if (p->sinks) a->sinks = test_view(&d->tsinks, d->sinks, kDLFloat, 32, SHAPE(d->heads_q));
-    if (p->alibi == 1) a->alibi_slopes = test_view(&d->tslopes, d->slopes, kDLFloat, 32, SHAPE(d->heads_q));
-    if (p->alibi == 2) a->alibi_slopes = test_view(&d->tslopes, d->slopes, kDLFloat, 32, SHAPE(p->batch, d->heads_q));
-    if (p->tree) a->tree_mask = test_view(&d->ttree, d->tree, kDLUInt, 8, SHAPE(d->n_tokens, d->mask_bytes));
+    if (p->alibi == 1)
+        a->alibi_slopes = test_view(&d->tslopes, d->slopes, kDLFloat, 32, SHAPE(d->heads_q));
+    if (p->alibi == 2)
+        a->alibi_slopes =
+            test_view(&d->tslopes, d->slopes, kDLFloat, 32, SHAPE(p->batch, d->heads_q));
+    if (p->tree)
+        a->tree_mask = test_view(&d->ttree, d->tree, kDLUInt, 8, SHAPE(d->n_tokens, d->mask_bytes));
     a->softmax_scale = p->scale, a->softcap = p->softcap;
     a->window_left = p->left, a->window_right = p->right;
     a->max_kv_len = p->csr ? 2000 : 0;
@@ -163,7 +188,9 @@ static void make(const problem *p, data *d) {
 }
 
 static void release(data *d) {
-    void *all[] = {d->q, d->k, d->v, d->out, d->lse, d->sinks, d->slopes, d->expected, d->bound, d->expected_lse, d->cu, d->lens, d->table, d->indptr, d->indices, d->tree};
+    void *all[] = {d->q,      d->k,        d->v,       d->out,          d->lse, d->sinks,
+                   d->slopes, d->expected, d->bound,   d->expected_lse, d->cu,  d->lens,
+                   d->table,  d->indptr,   d->indices, d->tree};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) free(all[i]);
 }
 
@@ -180,18 +207,21 @@ static bool sees(const problem *p, const data *d, int b, int t, int j) {
     return !p->causal || j <= i;
 }
 
-/* expected, and in bound how much weight and value met there: what rounding errors are relative to. */
+/* expected, and in bound how much weight and value met there: what rounding errors are relative to.
+ */
 static void compute_row(const problem *p, data *d, int b, int t, int h) {
     const int kv_head = h / p->group, i = p->n_kv[b] - p->n_q[b] + t;
     const int64_t row = (int64_t)(d->cu[b] + t) * d->heads_q + h;
     const double scale = p->scale != 0 ? (double)p->scale : 1 / sqrt(p->d_qk);
     double *logit = malloc(sizeof(double) * (size_t)(p->n_kv[b] + 1)), max = -INFINITY, sum = 0;
     for (int j = 0; j < p->n_kv[b]; j++) {
-        const int64_t k = at(&d->tk, d->table[b * d->max_pages + j / p->page_size], j % p->page_size, kv_head);
+        const int64_t k =
+            at(&d->tk, d->table[b * d->max_pages + j / p->page_size], j % p->page_size, kv_head);
         double dot = 0;
         logit[j] = -INFINITY;
         if (!sees(p, d, b, t, j)) continue;
-        for (int c = 0; c < p->d_qk; c++) dot += load(d->q, row * p->d_qk + c, p->q) * load(d->k, k + c, p->kv);
+        for (int c = 0; c < p->d_qk; c++)
+            dot += load(d->q, row * p->d_qk + c, p->q) * load(d->k, k + c, p->kv);
         dot *= scale;
         if (p->softcap > 0) dot = (double)p->softcap * tanh(dot / (double)p->softcap);
         if (p->alibi) dot += (double)d->slopes[p->alibi == 2 ? b * d->heads_q + h : h] * (j - i);
@@ -200,13 +230,18 @@ static void compute_row(const problem *p, data *d, int b, int t, int h) {
     }
     for (int j = 0; j < p->n_kv[b]; j++) sum += logit[j] == -INFINITY ? 0 : exp(logit[j] - max);
     const double total = sum + (p->sinks ? exp((double)d->sinks[h] - max) : 0);
-    d->expected_lse[row] = sum == 0 ? -INFINITY : (float)((max + log(sum)) / (p->base2 ? log(2.0) : 1));
+    d->expected_lse[row] =
+        sum == 0 ? -INFINITY : (float)((max + log(sum)) / (p->base2 ? log(2.0) : 1));
     for (int c = 0; c < p->d_v; c++) {
         double acc = 0, size = 0;
         for (int j = 0; j < p->n_kv[b]; j++) {
             if (logit[j] == -INFINITY) continue;
             const double w = exp(logit[j] - max) / total;
-            const double x = load(d->v, at(&d->tv, d->table[b * d->max_pages + j / p->page_size], j % p->page_size, kv_head) + c, p->kv);
+            const double x = load(d->v,
+                                  at(&d->tv, d->table[b * d->max_pages + j / p->page_size],
+                                     j % p->page_size, kv_head) +
+                                      c,
+                                  p->kv);
             acc += w * x, size += w * fabs(x);
         }
         d->expected[row * p->d_v + c] = (float)acc, d->bound[row * p->d_v + c] = (float)size;
@@ -224,23 +259,31 @@ static void compute(const problem *p, data *d) {
 
 static const char *describe(const problem *p) {
     static char text[400];
-    int n = snprintf(text, sizeof text, "q %s kv %s out %s heads %dx%d d %d/%d page %d%s%s%s%s%s%s alibi %d window %d,%d softcap %g scale %g lens", types[p->q].name,
-                     types[p->kv].name, types[p->out].name, p->heads_kv, p->group, p->d_qk, p->d_v, p->page_size, p->causal ? " causal" : "", p->csr ? " csr" : "",
-                     p->head_major ? " head-major" : "", p->sinks ? " sinks" : "", p->lse ? " lse" : "", p->tree ? " tree" : "", p->alibi, p->left, p->right,
-                     (double)p->softcap, (double)p->scale);
-    for (int b = 0; b < p->batch; b++) n += snprintf(text + n, sizeof text - (size_t)n, " %d/%d", p->n_q[b], p->n_kv[b]);
+    int n = snprintf(text, sizeof text,
+                     "q %s kv %s out %s heads %dx%d d %d/%d page %d%s%s%s%s%s%s alibi %d window "
+                     "%d,%d softcap %g scale %g lens",
+                     types[p->q].name, types[p->kv].name, types[p->out].name, p->heads_kv, p->group,
+                     p->d_qk, p->d_v, p->page_size, p->causal ? " causal" : "",
+                     p->csr ? " csr" : "", p->head_major ? " head-major" : "",
+                     p->sinks ? " sinks" : "", p->lse ? " lse" : "", p->tree ? " tree" : "",
+                     p->alibi, p->left, p->right, (double)p->softcap, (double)p->scale);
+    for (int b = 0; b < p->batch; b++)
+        n += snprintf(text + n, sizeof text - (size_t)n, " %d/%d", p->n_q[b], p->n_kv[b]);
     return text;
 }
 
 /* One run in a workspace of exactly the size asked for, fenced; false where the row declines. */
-static bool run(const tenon_api *api, tenon_context *context, const char *kernel, data *d, const problem *p) {
+static bool run(const tenon_api *api, tenon_context *context, const char *kernel, data *d,
+                const problem *p) {
     tenon_plan *plan = NULL;
     tenon_error error = {.struct_size = sizeof error};
     const tenon_plan_options options = {.struct_size = sizeof options, .kernel = kernel};
     tenon_query query = {.struct_size = sizeof query};
-    int32_t status = api->plan_create(context, TENON_OP_ATTENTION, &d->args, &options, &plan, &error);
+    int32_t status =
+        api->plan_create(context, TENON_OP_ATTENTION, &d->args, &options, &plan, &error);
     if (status == TENON_STATUS_UNSUPPORTED) {
-        CHECK(strstr(kernel, "vnni") && (p->q != BF16 || p->kv != BF16), "%s declines %s: %s", kernel, describe(p), error.text);
+        CHECK(strstr(kernel, "vnni") && (p->q != BF16 || p->kv != BF16), "%s declines %s: %s",
+              kernel, describe(p), error.text);
         return false;
     }
     CHECK(status == TENON_OK, "%s: %s: %s", kernel, describe(p), error.text);
@@ -252,11 +295,14 @@ static bool run(const tenon_api *api, tenon_context *context, const char *kernel
     memset(d->out, 0x7f, (size_t)d->out_bytes + 64);
     memset(d->lse, 0x7f, ((size_t)d->n_tokens * (size_t)d->heads_q + 1) * 4);
     d->args.workspace = workspace, d->args.workspace_bytes = query.workspace_bytes;
-    CHECK(api->run(plan, &d->args, &error) == TENON_OK, "%s: %s: %s", kernel, describe(p), error.text);
+    CHECK(api->run(plan, &d->args, &error) == TENON_OK, "%s: %s: %s", kernel, describe(p),
+          error.text);
     d->args.workspace = NULL, d->args.workspace_bytes = 0;
     for (int i = 0; i < 64; i++) {
-        if (workspace[query.workspace_bytes + i] != 0xff) CHECK(false, "%s: %s: workspace overrun", kernel, describe(p));
-        if (((uint8_t *)d->out)[d->out_bytes + i] != 0x7f) CHECK(false, "%s: %s: output overrun", kernel, describe(p));
+        if (workspace[query.workspace_bytes + i] != 0xff)
+            CHECK(false, "%s: %s: workspace overrun", kernel, describe(p));
+        if (((uint8_t *)d->out)[d->out_bytes + i] != 0x7f)
+            CHECK(false, "%s: %s: output overrun", kernel, describe(p));
     }
     free(workspace);
     api->plan_destroy(plan);
@@ -269,24 +315,29 @@ static void compare(const char *kernel, const problem *p, const data *d) {
     int wrong = 0;
     for (int64_t i = 0; i < (int64_t)d->n_tokens * d->heads_q * p->d_v && wrong < 3; i++) {
         const double x = load(d->out, i, p->out), e = (double)d->expected[i];
-        const double room = types[p->out].half_ulp * fabs(e) + weight_error * (double)d->bound[i] + 1e-7;
+        const double room =
+            types[p->out].half_ulp * fabs(e) + weight_error * (double)d->bound[i] + 1e-7;
         if (!(fabs(x - e) <= room)) {
             wrong++;
-            CHECK(false, "%s: %s: element %lld is %g, expected %g within %g", kernel, describe(p), (long long)i, x, e, room);
+            CHECK(false, "%s: %s: element %lld is %g, expected %g within %g", kernel, describe(p),
+                  (long long)i, x, e, room);
         }
     }
     for (int64_t i = 0; p->lse && i < (int64_t)d->n_tokens * d->heads_q && wrong < 3; i++) {
         const float x = d->lse[i], e = d->expected_lse[i];
         if (!(e == -INFINITY ? x == e : fabsf(x - e) <= 2e-5f * (1 + fabsf(e)))) {
             wrong++;
-            CHECK(false, "%s: %s: lse %lld is %g, expected %g", kernel, describe(p), (long long)i, (double)x, (double)e);
+            CHECK(false, "%s: %s: lse %lld is %g, expected %g", kernel, describe(p), (long long)i,
+                  (double)x, (double)e);
         }
     }
     CHECK(wrong == 0, "%s", describe(p));
 }
 
 /* Sequence b alone: the same bits as in the batch. */
-static void check_alone(const tenon_api *api, tenon_context *context, const char *kernel, const problem *p, data *d, int b, const uint8_t *whole, const float *whole_lse) {
+static void check_alone(const tenon_api *api, tenon_context *context, const char *kernel,
+                        const problem *p, data *d, int b, const uint8_t *whole,
+                        const float *whole_lse) {
     problem one = *p;
     data e = *d;
     const int64_t row = (int64_t)d->heads_q * p->d_v * types[p->out].bits / 8, first = d->cu[b];
@@ -294,34 +345,48 @@ static void check_alone(const tenon_api *api, tenon_context *context, const char
     one.batch = 1, one.n_q[0] = p->n_q[b], one.n_kv[0] = p->n_kv[b];
     if (!one.n_q[0] || (p->csr && !indptr[1])) return;
     e.n_tokens = one.n_q[0], e.out_bytes = one.n_q[0] * row;
-    e.out = malloc((size_t)e.out_bytes + 64), e.lse = malloc((size_t)(e.n_tokens * e.heads_q + 1) * 4);
+    e.out = malloc((size_t)e.out_bytes + 64),
+    e.lse = malloc((size_t)(e.n_tokens * e.heads_q + 1) * 4);
     tenon_attention_args *a = &e.args;
-    a->q = test_view(&e.tq, (char *)d->q + first * d->heads_q * p->d_qk * types[p->q].bits / 8, types[p->q].code, types[p->q].bits, SHAPE(e.n_tokens, e.heads_q, p->d_qk));
-    e.tk.view.shape = e.tk.shape, e.tk.view.strides = e.tk.strides, e.tv.view.shape = e.tv.shape, e.tv.view.strides = e.tv.strides;
+    a->q = test_view(&e.tq, (char *)d->q + first * d->heads_q * p->d_qk * types[p->q].bits / 8,
+                     types[p->q].code, types[p->q].bits, SHAPE(e.n_tokens, e.heads_q, p->d_qk));
+    e.tk.view.shape = e.tk.shape, e.tk.view.strides = e.tk.strides, e.tv.view.shape = e.tv.shape,
+    e.tv.view.strides = e.tv.strides;
     a->k = &e.tk.view, a->v = &e.tv.view;
-    a->out = test_view(&e.to, e.out, types[p->out].code, types[p->out].bits, SHAPE(e.n_tokens, e.heads_q, p->d_v));
+    a->out = test_view(&e.to, e.out, types[p->out].code, types[p->out].bits,
+                       SHAPE(e.n_tokens, e.heads_q, p->d_v));
     if (p->lse) a->lse = test_view(&e.tl, e.lse, kDLFloat, 32, SHAPE(e.n_tokens, e.heads_q));
     a->cu_seqlens_q = test_view(&e.tcu, cu, kDLInt, 32, SHAPE(2));
     a->seq_lens = test_view(&e.tlens, d->lens + b, kDLInt, 32, SHAPE(1));
     if (p->csr) {
         a->page_indptr = test_view(&e.tindptr, indptr, kDLInt, 32, SHAPE(2));
-        a->page_indices = test_view(&e.tindices, d->indices + d->indptr[b], kDLInt, 32, SHAPE(indptr[1]));
+        a->page_indices =
+            test_view(&e.tindices, d->indices + d->indptr[b], kDLInt, 32, SHAPE(indptr[1]));
     } else {
-        a->block_table = test_view(&e.ttable, d->table + b * d->max_pages, kDLInt, 32, SHAPE(1, d->max_pages));
+        a->block_table =
+            test_view(&e.ttable, d->table + b * d->max_pages, kDLInt, 32, SHAPE(1, d->max_pages));
     }
-    if (p->alibi == 2) a->alibi_slopes = test_view(&e.tslopes, d->slopes + b * d->heads_q, kDLFloat, 32, SHAPE(1, d->heads_q));
-    if (p->tree) a->tree_mask = test_view(&e.ttree, d->tree + first * d->mask_bytes, kDLUInt, 8, SHAPE(e.n_tokens, d->mask_bytes));
+    if (p->alibi == 2)
+        a->alibi_slopes =
+            test_view(&e.tslopes, d->slopes + b * d->heads_q, kDLFloat, 32, SHAPE(1, d->heads_q));
+    if (p->tree)
+        a->tree_mask = test_view(&e.ttree, d->tree + first * d->mask_bytes, kDLUInt, 8,
+                                 SHAPE(e.n_tokens, d->mask_bytes));
     if (run(api, context, kernel, &e, &one)) {
-        CHECK(!memcmp(e.out, whole + first * row, (size_t)e.out_bytes), "%s: %s: sequence %d alone has other bits", kernel, describe(p), b);
+        CHECK(!memcmp(e.out, whole + first * row, (size_t)e.out_bytes),
+              "%s: %s: sequence %d alone has other bits", kernel, describe(p), b);
         if (p->lse)
-            CHECK(!memcmp(e.lse, whole_lse + first * d->heads_q, (size_t)(e.n_tokens * e.heads_q) * 4), "%s: %s: sequence %d alone has another lse", kernel, describe(p), b);
+            CHECK(!memcmp(e.lse, whole_lse + first * d->heads_q,
+                          (size_t)(e.n_tokens * e.heads_q) * 4),
+                  "%s: %s: sequence %d alone has another lse", kernel, describe(p), b);
     }
     free(e.out), free(e.lse);
 }
 
 enum { CONTEXTS = 3 }; /* of 1, 2 and 5 threads */
 
-static void check_problem(const tenon_api *api, tenon_context **contexts, const char *kernel, const problem *p, data *d) {
+static void check_problem(const tenon_api *api, tenon_context **contexts, const char *kernel,
+                          const problem *p, data *d) {
     if (!run(api, contexts[0], kernel, d, p)) return;
     compare(kernel, p, d);
     uint8_t *whole = malloc((size_t)d->out_bytes + 1);
@@ -330,27 +395,43 @@ static void check_problem(const tenon_api *api, tenon_context **contexts, const 
     memcpy(whole, d->out, (size_t)d->out_bytes), memcpy(whole_lse, d->lse, lse_bytes);
     for (int c = 0; c < CONTEXTS; c++) {
         run(api, contexts[c], kernel, d, p);
-        CHECK(!memcmp(whole, d->out, (size_t)d->out_bytes) && !memcmp(whole_lse, d->lse, lse_bytes), "%s: %s: other bits in context %d", kernel, describe(p), c);
+        CHECK(!memcmp(whole, d->out, (size_t)d->out_bytes) && !memcmp(whole_lse, d->lse, lse_bytes),
+              "%s: %s: other bits in context %d", kernel, describe(p), c);
     }
-    for (int b = 0; b < p->batch && p->batch > 1; b++) check_alone(api, contexts[b % CONTEXTS], kernel, p, d, b, whole, whole_lse);
+    for (int b = 0; b < p->batch && p->batch > 1; b++)
+        check_alone(api, contexts[b % CONTEXTS], kernel, p, d, b, whole, whole_lse);
     free(whole), free(whole_lse);
 }
 
 static problem random_problem(void) {
-    static const int dims[][2] = {{64, 64}, {128, 128}, {80, 80}, {96, 96}, {192, 128}, {256, 256}, {40, 72}, {8, 16}, {64, 64}};
+    static const int dims[][2] = {{64, 64},   {128, 128}, {80, 80}, {96, 96}, {192, 128},
+                                  {256, 256}, {40, 72},   {8, 16},  {64, 64}};
     static const int pages[] = {16, 1, 7, 32, 64, 256, 5};
     static const int groups[] = {1, 3, 4, 8, 5, 2, 13};
     const int dim = below(9), shape = below(3);
-    problem p = {.q = (type)below(3), .kv = (type)below(3), .out = (type)below(3), .heads_kv = 1 + below(3), .group = groups[below(7)], .d_qk = dims[dim][0], .d_v = dims[dim][1],
-                 .page_size = pages[below(7)], .batch = 1 + below(BATCH_MAX), .causal = below(4) != 0, .csr = below(2), .head_major = below(2), .lse = below(2),
-                 .left = -1, .right = -1};
+    problem p = {.q = (type)below(3),
+                 .kv = (type)below(3),
+                 .out = (type)below(3),
+                 .heads_kv = 1 + below(3),
+                 .group = groups[below(7)],
+                 .d_qk = dims[dim][0],
+                 .d_v = dims[dim][1],
+                 .page_size = pages[below(7)],
+                 .batch = 1 + below(BATCH_MAX),
+                 .causal = below(4) != 0,
+                 .csr = below(2),
+                 .head_major = below(2),
+                 .lse = below(2),
+                 .left = -1,
+                 .right = -1};
     if (below(2)) p.q = p.kv = BF16;
     for (int b = 0; b < p.batch; b++) {
         p.n_q[b] = shape == 0 ? 1 : shape == 1 ? below(40) : 1 + below(2) * below(120);
         p.n_kv[b] = p.n_q[b] + (below(3) ? below(below(2) ? 1200 : 90) : 0);
     }
     if (below(4) == 0) p.n_kv[0] = p.n_q[0] = 1;
-    if (below(8) == 0 && !p.causal) p.n_kv[0] = p.n_q[0] / 2; /* the first queries stand before the cache */
+    if (below(8) == 0 && !p.causal)
+        p.n_kv[0] = p.n_q[0] / 2; /* the first queries stand before the cache */
     if (below(8) == 0) p.n_kv[p.batch - 1] = 0;
     if (below(3) == 0) p.left = below(2) ? below(200) : below(8);
     if (below(4) == 0) p.right = below(30);
@@ -369,14 +450,18 @@ static problem random_problem(void) {
 
 /* ---- lengths and page ids that lie ---- */
 
-static void check_fault(const tenon_api *api, tenon_context *context, const char *kernel, const char *what, const problem *p, data *d, int victim, int32_t code, int64_t position) {
+static void check_fault(const tenon_api *api, tenon_context *context, const char *kernel,
+                        const char *what, const problem *p, data *d, int victim, int32_t code,
+                        int64_t position) {
     tenon_fault slot = {0};
     const int64_t row = (int64_t)d->heads_q * p->d_v * types[p->out].bits / 8;
     uint8_t *good = malloc((size_t)d->out_bytes);
     memcpy(good, d->out, (size_t)d->out_bytes);
     d->args.fault = &slot;
     if (run(api, context, kernel, d, p)) {
-        CHECK(tenon_fault_poll(&slot) == code && slot.op == TENON_OP_ATTENTION && slot.position == position, "%s: %s: fault %d of op %d at %lld", kernel, what, slot.code, slot.op,
+        CHECK(tenon_fault_poll(&slot) == code && slot.op == TENON_OP_ATTENTION &&
+                  slot.position == position,
+              "%s: %s: fault %d of op %d at %lld", kernel, what, slot.code, slot.op,
               (long long)slot.position);
         for (int b = 0; b < p->batch; b++) {
             /* d->cu may lie: the true borders follow from the problem. */
@@ -388,7 +473,8 @@ static void check_fault(const tenon_api *api, tenon_context *context, const char
             if (b == victim || victim < 0)
                 CHECK(zero, "%s: %s: rows of the faulty sequence are not 0", kernel, what);
             else
-                CHECK(!memcmp(now, good + first * row, (size_t)(p->n_q[b] * row)), "%s: %s: sequence %d suffers too", kernel, what, b);
+                CHECK(!memcmp(now, good + first * row, (size_t)(p->n_q[b] * row)),
+                      "%s: %s: sequence %d suffers too", kernel, what, b);
         }
     }
     d->args.fault = NULL;
@@ -396,9 +482,23 @@ static void check_fault(const tenon_api *api, tenon_context *context, const char
     free(good);
 }
 
-static void check_hostile(const tenon_api *api, tenon_context *context, const char *kernel, type t) {
-    problem p = {.q = t, .kv = t, .out = F32, .heads_kv = 2, .group = 3, .d_qk = 64, .d_v = 64, .page_size = 16, .batch = 3, .n_q = {2, 5, 1}, .n_kv = {40, 300, 77},
-                 .causal = true, .lse = true, .left = -1, .right = -1};
+static void check_hostile(const tenon_api *api, tenon_context *context, const char *kernel,
+                          type t) {
+    problem p = {.q = t,
+                 .kv = t,
+                 .out = F32,
+                 .heads_kv = 2,
+                 .group = 3,
+                 .d_qk = 64,
+                 .d_v = 64,
+                 .page_size = 16,
+                 .batch = 3,
+                 .n_q = {2, 5, 1},
+                 .n_kv = {40, 300, 77},
+                 .causal = true,
+                 .lse = true,
+                 .left = -1,
+                 .right = -1};
     static const int32_t bad_ids[] = {-1, INT32_MIN, INT32_MAX, 1000};
     static const int32_t bad_lengths[] = {-1, INT32_MIN, INT32_MAX, 305};
     data d;
@@ -413,24 +513,30 @@ static void check_hostile(const tenon_api *api, tenon_context *context, const ch
         for (int i = 0; i < 4; i++) {
             const int32_t old = pages[3];
             pages[3] = bad_ids[i];
-            check_fault(api, context, kernel, "page id", &p, &d, 1, TENON_FAULT_PAGE_OUT_OF_RANGE, pages + 3 - (csr ? d.indices : d.table));
+            check_fault(api, context, kernel, "page id", &p, &d, 1, TENON_FAULT_PAGE_OUT_OF_RANGE,
+                        pages + 3 - (csr ? d.indices : d.table));
             pages[3] = old;
             d.lens[1] = bad_lengths[i];
-            check_fault(api, context, kernel, "length", &p, &d, 1, TENON_FAULT_LENGTH_OUT_OF_RANGE, 1);
+            check_fault(api, context, kernel, "length", &p, &d, 1, TENON_FAULT_LENGTH_OUT_OF_RANGE,
+                        1);
             d.lens[1] = 300;
         }
         if (csr) {
             const int32_t end = d.indptr[3];
             d.indptr[3] = end + 1;
-            check_fault(api, context, kernel, "indptr", &p, &d, 2, TENON_FAULT_LENGTH_OUT_OF_RANGE, 2);
+            check_fault(api, context, kernel, "indptr", &p, &d, 2, TENON_FAULT_LENGTH_OUT_OF_RANGE,
+                        2);
             d.indptr[3] = INT32_MIN;
-            check_fault(api, context, kernel, "indptr", &p, &d, 2, TENON_FAULT_LENGTH_OUT_OF_RANGE, 2);
+            check_fault(api, context, kernel, "indptr", &p, &d, 2, TENON_FAULT_LENGTH_OUT_OF_RANGE,
+                        2);
             d.indptr[3] = end;
         }
-        static const int32_t bad_ends[] = {9, -5, INT32_MAX, 6}; /* row offsets that lie leave nobody's rows certain */
+        static const int32_t bad_ends[] = {
+            9, -5, INT32_MAX, 6}; /* row offsets that lie leave nobody's rows certain */
         for (int i = 0; i < 4; i++) {
             d.cu[3] = bad_ends[i];
-            check_fault(api, context, kernel, "cu_seqlens_q", &p, &d, -1, TENON_FAULT_LENGTH_OUT_OF_RANGE, 3);
+            check_fault(api, context, kernel, "cu_seqlens_q", &p, &d, -1,
+                        TENON_FAULT_LENGTH_OUT_OF_RANGE, 3);
         }
         release(&d);
     }
@@ -444,7 +550,8 @@ static void check_hostile(const tenon_api *api, tenon_context *context, const ch
 }
 
 int main(void) {
-    static const char *kernels[] = {"cpu_attention_x86_avx512vnni", "cpu_attention_x86_avx512", "cpu_attention_x86_avx2"};
+    static const char *kernels[] = {"cpu_attention_x86_avx512vnni", "cpu_attention_x86_avx512",
+                                    "cpu_attention_x86_avx2"};
     static const int threads[CONTEXTS] = {1, 2, 5};
     const tenon_api *api = test_load();
     tenon_context *contexts[CONTEXTS] = {NULL};
@@ -452,7 +559,8 @@ int main(void) {
     bool usable[3] = {false};
     const char *rounds = getenv("TEST_ROUNDS");
     for (int c = 0; c < CONTEXTS; c++) {
-        const tenon_context_options options = {.struct_size = sizeof options, .n_threads = threads[c]};
+        const tenon_context_options options = {.struct_size = sizeof options,
+                                               .n_threads = threads[c]};
         CHECK(api->context_create(&options, &contexts[c], &error) == TENON_OK, "%s", error.text);
     }
     int n_usable = 0;
@@ -461,7 +569,8 @@ int main(void) {
         for (uint32_t k = 0; api->kernel_info(contexts[0], k, &info, &error) == TENON_OK; k++)
             if (!strcmp(info.name, kernels[i])) {
                 usable[i] = info.available;
-                if (!info.available) printf("%s: not on this machine: %s\n", kernels[i], info.reason);
+                if (!info.available)
+                    printf("%s: not on this machine: %s\n", kernels[i], info.reason);
             }
         n_usable += usable[i];
     }
@@ -480,7 +589,8 @@ int main(void) {
     }
     for (int i = 0; i < 3; i++)
         for (int c = 0; c < 2; c++)
-            if (usable[i]) check_hostile(api, contexts[c], kernels[i], i == 0 ? BF16 : c ? F16 : F32);
+            if (usable[i])
+                check_hostile(api, contexts[c], kernels[i], i == 0 ? BF16 : c ? F16 : F32);
     for (int c = 0; c < CONTEXTS; c++) api->context_destroy(contexts[c]);
     return test_report();
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every panel kernel of matmul against the formula in double, within a bound that is computed for each element:
- * rounding of f32 sums, and for the int8 kernels half a step of each group's scale. Odd sizes, strides, poison,
- * the same bits alone and in a batch, packed and not, with one thread and with three. */
+/* Every panel kernel of matmul against the formula in double, within a bound that is computed for
+ * each element: rounding of f32 sums, and for the int8 kernels half a step of each group's scale.
+ * Odd sizes, strides, poison, the same bits alone and in a batch, packed and not, with one thread
+ * and with three. */
 #include "weight_fixture.h"
 
 typedef struct problem {
@@ -17,23 +18,30 @@ static const tenon_api *api;
 static int wide_int8; /* the library was asked for int8 kernels */
 
 /* Runs p on the given rows; out: caller's, poisoned by it. Returns the plan's status. */
-static int32_t multiply(tenon_context *context, const char *kernel, const problem *p, int packed, int64_t row0, int64_t rows, int64_t plan_rows, void *out) {
+static int32_t multiply(tenon_context *context, const char *kernel, const problem *p, int packed,
+                        int64_t row0, int64_t rows, int64_t plan_rows, void *out) {
     tenon_error error = {.struct_size = sizeof error};
     test_tensor ta, tout, tbias;
     const weight_fixture *w = p->w;
     const int64_t a_bytes = value_bits[p->a_type] / 8, b_bytes = value_bits[p->bias_type] / 8;
     (void)b_bytes;
     tenon_matmul_args a = {.struct_size = sizeof a,
-                           .a = test_view(&ta, (char *)p->a + row0 * p->a_stride * a_bytes, value_code[p->a_type], value_bits[p->a_type], SHAPE(plan_rows, w->k)),
+                           .a = test_view(&ta, (char *)p->a + row0 * p->a_stride * a_bytes,
+                                          value_code[p->a_type], value_bits[p->a_type],
+                                          SHAPE(plan_rows, w->k)),
                            .w = packed ? &w->blob_tensor.view : &w->tensor.view,
                            .w_quant = packed ? &w->blob_quant : weight_quant(w),
-                           .out = test_view(&tout, out, value_code[p->out_type], value_bits[p->out_type], SHAPE(plan_rows, w->n)),
+                           .out = test_view(&tout, out, value_code[p->out_type],
+                                            value_bits[p->out_type], SHAPE(plan_rows, w->n)),
                            .compute = p->exact ? TENON_COMPUTE_EXACT : TENON_COMPUTE_DEFAULT};
-    if (p->has_bias) a.bias = test_view(&tbias, p->bias, value_code[p->bias_type], value_bits[p->bias_type], SHAPE(w->n));
+    if (p->has_bias)
+        a.bias = test_view(&tbias, p->bias, value_code[p->bias_type], value_bits[p->bias_type],
+                           SHAPE(w->n));
     ta.strides[0] = p->a_stride, tout.strides[0] = p->out_stride;
     tenon_plan_options options = {.struct_size = sizeof options, .kernel = kernel};
     tenon_plan *plan = NULL;
-    /* More rows are planned than there is memory for, which may reach into another tensor: a plan needs no data. */
+    /* More rows are planned than there is memory for, which may reach into another tensor: a plan
+     * needs no data. */
     void *const a_data = ta.view.data;
     ta.view.data = tout.view.data = NULL;
     const int32_t status = tenon_matmul_plan(api, context, &a, &options, &plan, &error);
@@ -59,7 +67,8 @@ static double expected(const problem *p, int64_t m, int64_t n, double *bound) {
     for (int64_t k0 = 0; k0 < w->k; k0 += 32) {
         double largest = 0, weights = 0;
         for (int64_t k = k0; k < k0 + 32 && k < w->k; k++) {
-            const double x = value_at(p->a_type, p->a, m * p->a_stride + k), v = w->value[n * w->k + k];
+            const double x = value_at(p->a_type, p->a, m * p->a_stride + k),
+                         v = w->value[n * w->k + k];
             sum += x * v, magnitude += fabs(x * v), weights += fabs(v);
             largest = fmax(largest, fabs(x));
         }
@@ -69,9 +78,11 @@ static double expected(const problem *p, int64_t m, int64_t n, double *bound) {
         const double b = value_at(p->bias_type, p->bias, n);
         sum += b, magnitude += fabs(b);
     }
-    /* Codes, scales and offsets of quantized weights add up to more than the values they cancel to. */
+    /* Codes, scales and offsets of quantized weights add up to more than the values they cancel to.
+     */
     const double cancelled = w->kind >= W_Q4_0 ? 40 : 1;
-    *bound = magnitude * cancelled * (double)(w->k + 8) * 0x1p-24 + (wide_int8 ? step * 1.01 : 0) + fabs(sum) * value_epsilon(p->out_type) + 1e-7;
+    *bound = magnitude * cancelled * (double)(w->k + 8) * 0x1p-24 + (wide_int8 ? step * 1.01 : 0) +
+             fabs(sum) * value_epsilon(p->out_type) + 1e-7;
     return sum;
 }
 
@@ -88,37 +99,45 @@ static void compare(tenon_context *const contexts[2], const char *kernel, proble
     double worst = 0;
     for (int64_t m = 0; m < p->m; m++)
         for (int64_t n = 0; n < w->n; n++) {
-            double bound, want = expected(p, m, n, &bound), got = value_at(p->out_type, out, m * p->out_stride + n);
+            double bound, want = expected(p, m, n, &bound),
+                          got = value_at(p->out_type, out, m * p->out_stride + n);
             const double share = fabs(got - want) / bound;
             if (!(share <= worst)) worst = share;
         }
-    CHECK(worst <= 1, "%s %s m=%d n=%d k=%d types %d %d %d exact %d: %.3g of the bound", kernel, name, (int)p->m, (int)w->n, (int)w->k, p->a_type,
-          p->out_type, p->has_bias, p->exact, worst);
+    CHECK(worst <= 1, "%s %s m=%d n=%d k=%d types %d %d %d exact %d: %.3g of the bound", kernel,
+          name, (int)p->m, (int)w->n, (int)w->k, p->a_type, p->out_type, p->has_bias, p->exact,
+          worst);
     for (int64_t m = 0; m <= p->m; m++)
         for (int64_t i = (m < p->m ? w->n : 0) * bytes; i < p->out_stride * bytes; i++)
-            CHECK(out[m * p->out_stride * bytes + i] == 0x5a, "%s %s: wrote past row %d", kernel, name, (int)m);
+            CHECK(out[m * p->out_stride * bytes + i] == 0x5a, "%s %s: wrote past row %d", kernel,
+                  name, (int)m);
 
     /* Again, packed, with other threads: the same bits. */
     for (int v = 0; v < 3; v++) {
         memset(other, 0x5a, (size_t)size);
         multiply(contexts[v & 1], kernel, p, v < 2, 0, p->m, p->m + v, other);
-        CHECK(!memcmp(out, other, (size_t)size), "%s %s m=%d n=%d k=%d: other bits %s with %s", kernel, name, (int)p->m, (int)w->n, (int)w->k,
-              v < 2 ? "packed" : "unpacked", v & 1 ? "3 threads" : "1 thread");
+        CHECK(!memcmp(out, other, (size_t)size), "%s %s m=%d n=%d k=%d: other bits %s with %s",
+              kernel, name, (int)p->m, (int)w->n, (int)w->k, v < 2 ? "packed" : "unpacked",
+              v & 1 ? "3 threads" : "1 thread");
     }
     /* A row alone. */
     if (p->m > 1) {
         const int64_t row = (int64_t)(test_random() % (uint64_t)p->m);
         memset(other, 0x5a, (size_t)size);
         multiply(contexts[0], kernel, p, 1, row, 1, 1, other);
-        CHECK(!memcmp(out + row * p->out_stride * bytes, other, (size_t)(w->n * bytes)), "%s %s: row %d of %d alone has other bits", kernel, name,
-              (int)row, (int)p->m);
+        CHECK(!memcmp(out + row * p->out_stride * bytes, other, (size_t)(w->n * bytes)),
+              "%s %s: row %d of %d alone has other bits", kernel, name, (int)row, (int)p->m);
     }
     free(out), free(other);
 }
 
 static void random_problem(problem *p, weight_fixture *w, int64_t m) {
     const uint64_t r = test_random() >> 20;
-    *p = (problem){.w = w, .m = m, .a_type = (value_type)(r % 3), .out_type = (value_type)(r / 3 % 3), .bias_type = (value_type)(r / 9 % 3)};
+    *p = (problem){.w = w,
+                   .m = m,
+                   .a_type = (value_type)(r % 3),
+                   .out_type = (value_type)(r / 3 % 3),
+                   .bias_type = (value_type)(r / 9 % 3)};
     p->has_bias = r / 27 % 2 == 0;
     p->exact = r / 54 % 3 == 0;
     p->a_stride = w->k + (int64_t)(r / 200 % 5), p->out_stride = w->n + (int64_t)(r / 1000 % 5);
@@ -146,10 +165,13 @@ static void check_nonfinite(tenon_context *context, const char *kernel, weight_k
     if (!multiply(context, kernel, &p, 0, 0, 3, 3, clean)) {
         a[p.a_stride + 77] = NAN, a[2 * p.a_stride + 100] = INFINITY;
         multiply(context, kernel, &p, 0, 0, 3, 3, out);
-        CHECK(!memcmp(out, clean, 40 * 4), "%s %s: row 0 changed", kernel, weight_formats[kind].name);
+        CHECK(!memcmp(out, clean, 40 * 4), "%s %s: row 0 changed", kernel,
+              weight_formats[kind].name);
         for (int n = 0; n < 40; n++) {
-            CHECK(isnan(out[40 + n]), "%s %s: NaN gave %g", kernel, weight_formats[kind].name, (double)out[40 + n]);
-            CHECK(!isfinite(out[80 + n]), "%s %s: infinity gave %g", kernel, weight_formats[kind].name, (double)out[80 + n]);
+            CHECK(isnan(out[40 + n]), "%s %s: NaN gave %g", kernel, weight_formats[kind].name,
+                  (double)out[40 + n]);
+            CHECK(!isfinite(out[80 + n]), "%s %s: infinity gave %g", kernel,
+                  weight_formats[kind].name, (double)out[80 + n]);
         }
     }
     free_problem(&p);
@@ -163,15 +185,22 @@ static void check_unpack(tenon_context *context, weight_fixture *w) {
     test_tensor t = w->tensor;
     t.view.data = back, t.view.shape = t.shape, t.view.strides = t.strides;
     back[bytes] = 0x5a;
-    tenon_unpack_weights_args a = {.struct_size = sizeof a, .blob = &w->blob_tensor.view, .w = &t.view, .w_quant = weight_quant(w)};
+    tenon_unpack_weights_args a = {.struct_size = sizeof a,
+                                   .blob = &w->blob_tensor.view,
+                                   .w = &t.view,
+                                   .w_quant = weight_quant(w)};
     tenon_plan *plan = NULL;
-    CHECK(tenon_unpack_weights_plan(api, context, &a, NULL, &plan, &error) == TENON_OK, "%s", error.text);
+    CHECK(tenon_unpack_weights_plan(api, context, &a, NULL, &plan, &error) == TENON_OK, "%s",
+          error.text);
     if (plan) {
         CHECK(tenon_unpack_weights_run(api, plan, &a, &error) == TENON_OK, "%s", error.text);
-        CHECK(!memcmp(back, w->data, bytes) && back[bytes] == 0x5a, "%s: unpacked weights differ", weight_formats[w->kind].name);
-        const int64_t at = w->n > 0 && w->k > 0 ? 600 : 90; /* in the payload, or in the header of an empty one */
+        CHECK(!memcmp(back, w->data, bytes) && back[bytes] == 0x5a, "%s: unpacked weights differ",
+              weight_formats[w->kind].name);
+        const int64_t at =
+            w->n > 0 && w->k > 0 ? 600 : 90; /* in the payload, or in the header of an empty one */
         w->blob[at] ^= 4;
-        CHECK(tenon_unpack_weights_run(api, plan, &a, &error) == TENON_STATUS_CORRUPT, "a flipped bit was not seen: %s", error.text);
+        CHECK(tenon_unpack_weights_run(api, plan, &a, &error) == TENON_STATUS_CORRUPT,
+              "a flipped bit was not seen: %s", error.text);
         w->blob[at] ^= 4;
     }
     api->plan_destroy(plan);
@@ -179,22 +208,29 @@ static void check_unpack(tenon_context *context, weight_fixture *w) {
 }
 
 int main(void) {
-    static const char *const kernels[] = {"cpu_matmul_int8_x86_avx512vnni",  "cpu_matmul_float_x86_avx512vnni", "cpu_matmul_int8_x86_avx512",
-                                          "cpu_matmul_float_x86_avx512",     "cpu_matmul_int8_x86_avx2",        "cpu_matmul_float_x86_avx2",
-                                          "cpu_matmul_int8_scalar",          "cpu_matmul_float_scalar"};
-    static const int64_t sizes[][3] = {{1, 1, 256}, {2, 33, 256}, {5, 31, 512}, {13, 75, 768}, {200, 34, 256}, {1930, 2, 256}, {0, 5, 256}, {3, 0, 256}, {3, 7, 0}};
+    static const char *const kernels[] = {
+        "cpu_matmul_int8_x86_avx512vnni", "cpu_matmul_float_x86_avx512vnni",
+        "cpu_matmul_int8_x86_avx512",     "cpu_matmul_float_x86_avx512",
+        "cpu_matmul_int8_x86_avx2",       "cpu_matmul_float_x86_avx2",
+        "cpu_matmul_int8_scalar",         "cpu_matmul_float_scalar"};
+    static const int64_t sizes[][3] = {{1, 1, 256},   {2, 33, 256},   {5, 31, 512},
+                                       {13, 75, 768}, {200, 34, 256}, {1930, 2, 256},
+                                       {0, 5, 256},   {3, 0, 256},    {3, 7, 0}};
     tenon_context *contexts[2] = {NULL, NULL};
     tenon_error error = {.struct_size = sizeof error};
     api = test_load();
     for (int i = 0; i < 2; i++) {
-        const tenon_context_options options = {.struct_size = sizeof options, .n_threads = 1 + 2 * i, .log_level = -1};
+        const tenon_context_options options = {
+            .struct_size = sizeof options, .n_threads = 1 + 2 * i, .log_level = -1};
         CHECK(api->context_create(&options, &contexts[i], &error) == TENON_OK, "%s", error.text);
     }
     for (int kind = 0; kind < W_KINDS; kind++)
         for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
             weight_fixture w;
             /* Plain weights take any k. */
-            const int64_t k = sizes[s][2] - (kind <= W_F32 && sizes[s][2] ? (int64_t)(test_random() >> 40) % 40 : 0);
+            const int64_t k =
+                sizes[s][2] -
+                (kind <= W_F32 && sizes[s][2] ? (int64_t)(test_random() >> 40) % 40 : 0);
             weight_make(&w, (weight_kind)kind, 0, sizes[s][1], k);
             weight_pack(&w, api, contexts[s & 1], TENON_COMPUTE_DEFAULT);
             check_unpack(contexts[0], &w);
@@ -208,7 +244,8 @@ int main(void) {
             weight_free(&w);
         }
     for (int kind = 0; kind < W_KINDS; kind++)
-        for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) check_nonfinite(contexts[0], kernels[i], (weight_kind)kind);
+        for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++)
+            check_nonfinite(contexts[0], kernels[i], (weight_kind)kind);
 
     /* The scalar rows run everywhere, so this must be taken, by int8 and by float. */
     weight_fixture w;
@@ -217,11 +254,18 @@ int main(void) {
     random_problem(&p, &w, 2);
     p.exact = 0;
     char *out = malloc(4096);
-    CHECK(multiply(contexts[0], "cpu_matmul_int8_scalar", &p, 0, 0, 2, 2, out) == TENON_OK && wide_int8, "int8 not taken");
-    CHECK(multiply(contexts[0], "cpu_matmul_float_scalar", &p, 0, 0, 2, 2, out) == TENON_OK && !wide_int8, "float not taken");
+    CHECK(multiply(contexts[0], "cpu_matmul_int8_scalar", &p, 0, 0, 2, 2, out) == TENON_OK &&
+              wide_int8,
+          "int8 not taken");
+    CHECK(multiply(contexts[0], "cpu_matmul_float_scalar", &p, 0, 0, 2, 2, out) == TENON_OK &&
+              !wide_int8,
+          "float not taken");
     p.exact = 1;
-    CHECK(multiply(contexts[0], "cpu_matmul_int8_scalar", &p, 0, 0, 2, 2, out) == TENON_STATUS_UNSUPPORTED, "int8 took EXACT");
-    CHECK(multiply(contexts[0], NULL, &p, 0, 0, 2, 2, out) == TENON_OK && !wide_int8, "EXACT went to int8");
+    CHECK(multiply(contexts[0], "cpu_matmul_int8_scalar", &p, 0, 0, 2, 2, out) ==
+              TENON_STATUS_UNSUPPORTED,
+          "int8 took EXACT");
+    CHECK(multiply(contexts[0], NULL, &p, 0, 0, 2, 2, out) == TENON_OK && !wide_int8,
+          "EXACT went to int8");
     free(out), free_problem(&p), weight_free(&w);
     for (int i = 0; i < 2; i++) api->context_destroy(contexts[i]);
     return test_report();

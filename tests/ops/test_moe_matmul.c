@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* moe_matmul: every kernel against the formula in double, over layouts, activations, gate layouts, gathers, strides and quantized
- * weights; hostile offsets, counts and row lists stay in bounds and are reported. Precision is asked for as EXACT. */
+/* moe_matmul: every kernel against the formula in double, over layouts, activations, gate layouts,
+ * gathers, strides and quantized weights; hostile offsets, counts and row lists stay in bounds and
+ * are reported. Precision is asked for as EXACT. */
 #include "moe_test.h"
 
 enum { LOCAL = 5, TOKENS = 9, K_SLOTS = 3, MAX_ROWS = 64, MAX_N = 96, MAX_K = 96, GUARD = 16 };
@@ -15,7 +16,8 @@ typedef struct options {
 static const tenon_api *api;
 static tenon_context *context;
 static tenon_error error = {.struct_size = sizeof error};
-static float x[MAX_ROWS * MAX_K], w[LOCAL * MAX_N * MAX_K], stored[LOCAL * MAX_N * MAX_K], bias[LOCAL * MAX_N], row_weights[TOKENS * K_SLOTS], out[MAX_ROWS * MAX_N + GUARD];
+static float x[MAX_ROWS * MAX_K], w[LOCAL * MAX_N * MAX_K], stored[LOCAL * MAX_N * MAX_K],
+    bias[LOCAL * MAX_N], row_weights[TOKENS * K_SLOTS], out[MAX_ROWS * MAX_N + GUARD];
 static uint16_t x16[MAX_ROWS * MAX_K], w16[LOCAL * MAX_N * MAX_K];
 static int32_t offsets[LOCAL + 1], counts[LOCAL], row_pairs[MAX_ROWS];
 static int64_t offsets64[LOCAL + 1];
@@ -24,21 +26,34 @@ static test_tensor tx, tw, tb, toff, tc, tp, trw, tout;
 static tenon_moe_matmul_args a;
 static int64_t n_rows, n_total;
 
-static double sigmoid(double v) { return 1 / (1 + exp(-v)); }
-static bool gated(int32_t activation) { return activation >= TENON_ACTIVATION_SILU_GATED && activation <= TENON_ACTIVATION_SWIGLU_OAI; }
+static double sigmoid(double v) {
+    return 1 / (1 + exp(-v));
+}
+static bool gated(int32_t activation) {
+    return activation >= TENON_ACTIVATION_SILU_GATED && activation <= TENON_ACTIVATION_SWIGLU_OAI;
+}
 
 static double activate(const options *o, double g, double u) {
-    const double limit = o->limit == 0 ? INFINITY : (double)o->limit, alpha = o->alpha == 0 ? (double)1.702f : (double)o->alpha;
+    const double limit = o->limit == 0 ? INFINITY : (double)o->limit,
+                 alpha = o->alpha == 0 ? (double)1.702f : (double)o->alpha;
     const double gc = fmin(g, limit), uc = fmax(-limit, fmin(u, limit));
     switch (o->activation) {
-    case TENON_ACTIVATION_SILU_GATED: return gc * sigmoid(gc) * uc;
-    case TENON_ACTIVATION_GELU_GATED: return g * 0.5 * erfc(-g / sqrt(2)) * u;
-    case TENON_ACTIVATION_GELU_TANH_GATED: return g * sigmoid(2 * sqrt(2 / 3.14159265358979323846) * (g + 0.044715 * g * g * g)) * u;
-    case TENON_ACTIVATION_SWIGLU_OAI: return gc * sigmoid(alpha * gc) * (uc + 1);
-    case TENON_ACTIVATION_SILU: return g * sigmoid(g);
-    case TENON_ACTIVATION_GELU: return g * 0.5 * erfc(-g / sqrt(2));
-    case TENON_ACTIVATION_RELU2: return g > 0 ? g * g : 0;
-    default: return g;
+    case TENON_ACTIVATION_SILU_GATED:
+        return gc * sigmoid(gc) * uc;
+    case TENON_ACTIVATION_GELU_GATED:
+        return g * 0.5 * erfc(-g / sqrt(2)) * u;
+    case TENON_ACTIVATION_GELU_TANH_GATED:
+        return g * sigmoid(2 * sqrt(2 / 3.14159265358979323846) * (g + 0.044715 * g * g * g)) * u;
+    case TENON_ACTIVATION_SWIGLU_OAI:
+        return gc * sigmoid(alpha * gc) * (uc + 1);
+    case TENON_ACTIVATION_SILU:
+        return g * sigmoid(g);
+    case TENON_ACTIVATION_GELU:
+        return g * 0.5 * erfc(-g / sqrt(2));
+    case TENON_ACTIVATION_RELU2:
+        return g > 0 ? g * g : 0;
+    default:
+        return g;
     }
 }
 
@@ -49,8 +64,10 @@ static void make(const options *o) {
     memset(out, 0x7f, sizeof out), memset(&fault, 0, sizeof fault);
     n_rows = o->max_rows ? LOCAL * o->max_rows : 28, n_total = n;
     const int64_t x_rows = o->gather ? TOKENS : n_rows;
-    for (int64_t i = 0; i < x_rows * k; i++) x[i] = o->bf16 ? bf16_round(test_uniform(), &x16[i]) : test_uniform();
-    for (int64_t i = 0; i < LOCAL * n * k; i++) w[i] = o->bf16 ? bf16_round(test_uniform(), NULL) : test_uniform();
+    for (int64_t i = 0; i < x_rows * k; i++)
+        x[i] = o->bf16 ? bf16_round(test_uniform(), &x16[i]) : test_uniform();
+    for (int64_t i = 0; i < LOCAL * n * k; i++)
+        w[i] = o->bf16 ? bf16_round(test_uniform(), NULL) : test_uniform();
     for (int64_t e = 0; e < LOCAL; e++) /* as [local, k, n], or as it is */
         for (int64_t j = 0; j < n; j++)
             for (int64_t i = 0; i < k; i++) {
@@ -63,31 +80,43 @@ static void make(const options *o) {
     for (int e = 0, first = 2; e <= LOCAL; e++) {
         offsets[e] = first, offsets64[e] = first;
         if (e == LOCAL) break;
-        counts[e] = o->max_rows ? (sizes[e] < o->max_rows ? sizes[e] : (int32_t)o->max_rows) : sizes[e];
-        if (o->counts || o->max_rows) counts[e] -= counts[e] > 1; /* one less than there is room for */
+        counts[e] =
+            o->max_rows ? (sizes[e] < o->max_rows ? sizes[e] : (int32_t)o->max_rows) : sizes[e];
+        if (o->counts || o->max_rows)
+            counts[e] -= counts[e] > 1; /* one less than there is room for */
         first += sizes[e] + (e == 1 ? 3 : 0);
     }
-    for (int r = 0; r < MAX_ROWS; r++) row_pairs[r] = r % 5 == 4 ? TOKENS * K_SLOTS : (r * 11) % (TOKENS * K_SLOTS);
+    for (int r = 0; r < MAX_ROWS; r++)
+        row_pairs[r] = r % 5 == 4 ? TOKENS * K_SLOTS : (r * 11) % (TOKENS * K_SLOTS);
     const int code = o->bf16 ? kDLBfloat : kDLFloat, bits = o->bf16 ? 16 : 32;
     void *xs = o->bf16 ? (void *)x16 : (void *)x, *ws = o->bf16 ? (void *)w16 : (void *)stored;
-    a = (tenon_moe_matmul_args){.struct_size = sizeof a,
-                                .fault = &fault,
-                                .x = o->max_rows ? test_view(&tx, xs, code, bits, SHAPE(LOCAL, o->max_rows, k)) : test_view(&tx, xs, code, bits, SHAPE(x_rows, k)),
-                                .w = test_view(&tw, ws, code, bits, SHAPE(LOCAL, n, k)),
-                                .bias = o->bias ? test_view(&tb, bias, kDLFloat, 32, SHAPE(LOCAL, n)) : NULL,
-                                .expert_offsets = o->wide_offsets ? test_view(&toff, offsets64, kDLInt, 64, SHAPE(LOCAL + 1))
-                                                                  : test_view(&toff, offsets, kDLInt, 32, SHAPE(LOCAL + 1)),
-                                .expert_counts = o->counts || o->max_rows ? test_view(&tc, counts, kDLInt, 32, SHAPE(LOCAL)) : NULL,
-                                .row_pairs = o->gather || o->weights ? test_view(&tp, row_pairs, kDLInt, 32, SHAPE(n_rows)) : NULL,
-                                .row_weights = o->weights ? test_view(&trw, row_weights, kDLFloat, 32, SHAPE(TOKENS * K_SLOTS)) : NULL,
-                                .out = o->max_rows ? test_view(&tout, out, kDLFloat, 32, SHAPE(LOCAL, o->max_rows, o->n_out))
-                                                   : test_view(&tout, out, kDLFloat, 32, SHAPE(n_rows, o->n_out)),
-                                .activation = o->activation,
-                                .gate_layout = o->gate_layout,
-                                .alpha = o->alpha,
-                                .limit = o->limit,
-                                .pairs_per_token = o->gather ? K_SLOTS : o->weights ? -1 : 0,
-                                .compute = TENON_COMPUTE_EXACT};
+    a = (tenon_moe_matmul_args){
+        .struct_size = sizeof a,
+        .fault = &fault,
+        .x = o->max_rows ? test_view(&tx, xs, code, bits, SHAPE(LOCAL, o->max_rows, k))
+                         : test_view(&tx, xs, code, bits, SHAPE(x_rows, k)),
+        .w = test_view(&tw, ws, code, bits, SHAPE(LOCAL, n, k)),
+        .bias = o->bias ? test_view(&tb, bias, kDLFloat, 32, SHAPE(LOCAL, n)) : NULL,
+        .expert_offsets = o->wide_offsets
+                              ? test_view(&toff, offsets64, kDLInt, 64, SHAPE(LOCAL + 1))
+                              : test_view(&toff, offsets, kDLInt, 32, SHAPE(LOCAL + 1)),
+        .expert_counts =
+            o->counts || o->max_rows ? test_view(&tc, counts, kDLInt, 32, SHAPE(LOCAL)) : NULL,
+        .row_pairs =
+            o->gather || o->weights ? test_view(&tp, row_pairs, kDLInt, 32, SHAPE(n_rows)) : NULL,
+        .row_weights =
+            o->weights ? test_view(&trw, row_weights, kDLFloat, 32, SHAPE(TOKENS * K_SLOTS)) : NULL,
+        .out = o->max_rows
+                   ? test_view(&tout, out, kDLFloat, 32, SHAPE(LOCAL, o->max_rows, o->n_out))
+                   : test_view(&tout, out, kDLFloat, 32, SHAPE(n_rows, o->n_out)),
+        .activation = o->activation,
+        .gate_layout = o->gate_layout,
+        .alpha = o->alpha,
+        .limit = o->limit,
+        .pairs_per_token = o->gather    ? K_SLOTS
+                           : o->weights ? -1
+                                        : 0,
+        .compute = TENON_COMPUTE_EXACT};
     if (o->transposed) tw.strides[1] = 1, tw.strides[2] = n;
     if (o->max_rows) a.expert_offsets = NULL;
 }
@@ -96,14 +125,22 @@ static void make(const options *o) {
 static double formula(const options *o, int64_t e, int64_t r, int64_t j, double *size) {
     const int64_t n = n_total, k = o->k;
     const bool two = gated(o->activation);
-    const int64_t g_row = !two ? j : o->gate_layout == TENON_GATE_LAYOUT_INTERLEAVED ? 2 * j : o->gate_layout == TENON_GATE_LAYOUT_UP_GATE ? n / 2 + j : j;
-    const int64_t u_row = !two ? j : o->gate_layout == TENON_GATE_LAYOUT_INTERLEAVED ? 2 * j + 1 : o->gate_layout == TENON_GATE_LAYOUT_UP_GATE ? j : n / 2 + j;
+    const int64_t g_row = !two                                              ? j
+                          : o->gate_layout == TENON_GATE_LAYOUT_INTERLEAVED ? 2 * j
+                          : o->gate_layout == TENON_GATE_LAYOUT_UP_GATE     ? n / 2 + j
+                                                                            : j;
+    const int64_t u_row = !two                                              ? j
+                          : o->gate_layout == TENON_GATE_LAYOUT_INTERLEAVED ? 2 * j + 1
+                          : o->gate_layout == TENON_GATE_LAYOUT_UP_GATE     ? j
+                                                                            : n / 2 + j;
     const int64_t source = o->gather ? row_pairs[r] / K_SLOTS : r;
-    double g = o->bias ? (double)bias[e * n + g_row] : 0, u = o->bias ? (double)bias[e * n + u_row] : 0, terms = 0;
+    double g = o->bias ? (double)bias[e * n + g_row] : 0,
+           u = o->bias ? (double)bias[e * n + u_row] : 0, terms = 0;
     for (int64_t i = 0; i < k; i++) {
         g += (double)x[source * k + i] * (double)w[(e * n + g_row) * k + i];
         u += (double)x[source * k + i] * (double)w[(e * n + u_row) * k + i];
-        terms += fabs((double)x[source * k + i] * (double)w[(e * n + g_row) * k + i]) + fabs((double)x[source * k + i] * (double)w[(e * n + u_row) * k + i]);
+        terms += fabs((double)x[source * k + i] * (double)w[(e * n + g_row) * k + i]) +
+                 fabs((double)x[source * k + i] * (double)w[(e * n + u_row) * k + i]);
     }
     const double weight = o->weights ? (double)row_weights[row_pairs[r]] : 1;
     *size = (1 + terms) * (2 + fabs(g) + fabs(u)) * fmax(1, fabs(weight));
@@ -113,15 +150,19 @@ static double formula(const options *o, int64_t e, int64_t r, int64_t j, double 
 static void check_all(const options *o, const char *kernel, const char *what) {
     bool written[MAX_ROWS] = {false};
     for (int64_t e = 0; e < LOCAL; e++) {
-        const int64_t first = o->max_rows ? e * o->max_rows : offsets[e], count = a.expert_counts ? counts[e] : offsets[e + 1] - offsets[e];
-        if (first < 0 || count < 0 || first + count > n_rows) continue; /* a hostile one, which the caller looks at */
+        const int64_t first = o->max_rows ? e * o->max_rows : offsets[e],
+                      count = a.expert_counts ? counts[e] : offsets[e + 1] - offsets[e];
+        if (first < 0 || count < 0 || first + count > n_rows)
+            continue; /* a hostile one, which the caller looks at */
         for (int64_t r = first; r < first + count; r++) {
             const bool none = a.row_pairs && (row_pairs[r] < 0 || row_pairs[r] >= TOKENS * K_SLOTS);
             written[r] = true;
             for (int64_t j = 0; j < o->n_out; j++) {
-                double size = 0, want = none ? 0 : formula(o, e, r, j, &size), got = (double)out[r * o->n_out + j];
-                CHECK(fabs(got - want) <= 1e-6 * size, "%s: %s: expert %lld row %lld col %lld: %.9g, expected %.9g", kernel, what, (long long)e, (long long)r,
-                      (long long)j, got, want);
+                double size = 0, want = none ? 0 : formula(o, e, r, j, &size),
+                       got = (double)out[r * o->n_out + j];
+                CHECK(fabs(got - want) <= 1e-6 * size,
+                      "%s: %s: expert %lld row %lld col %lld: %.9g, expected %.9g", kernel, what,
+                      (long long)e, (long long)r, (long long)j, got, want);
             }
         }
     }
@@ -129,7 +170,8 @@ static void check_all(const options *o, const char *kernel, const char *what) {
         for (int64_t j = 0; j < o->n_out && !written[r]; j++) {
             uint32_t bits;
             memcpy(&bits, &out[r * o->n_out + j], 4);
-            CHECK(bits == 0x7f7f7f7fu, "%s: %s: row %lld of no expert was written", kernel, what, (long long)r);
+            CHECK(bits == 0x7f7f7f7fu, "%s: %s: row %lld of no expert was written", kernel, what,
+                  (long long)r);
         }
     for (int i = 0; i < GUARD; i++) {
         uint32_t bits;
@@ -161,9 +203,12 @@ static void test_hostile(const char *kernel) {
         make(&o);
         offsets[LOCAL] = odd[i];
         if (!run(kernel)) return;
-        CHECK(fault.code == TENON_FAULT_LENGTH_OUT_OF_RANGE, "%s: offset %d: fault %d", kernel, odd[i], fault.code);
+        CHECK(fault.code == TENON_FAULT_LENGTH_OUT_OF_RANGE, "%s: offset %d: fault %d", kernel,
+              odd[i], fault.code);
         for (int e = 0; e < 4; e++) counts[e] = offsets[e + 1] - offsets[e];
-        counts[4] = 0, a.expert_counts = test_view(&tc, counts, kDLInt, 32, SHAPE(LOCAL)); /* for the check only: expert 4 wrote nothing */
+        counts[4] = 0,
+        a.expert_counts = test_view(&tc, counts, kDLInt, 32,
+                                    SHAPE(LOCAL)); /* for the check only: expert 4 wrote nothing */
         check_all(&o, kernel, "hostile offset");
     }
     make(&o);
@@ -175,7 +220,8 @@ static void test_hostile(const char *kernel) {
         make(&o);
         counts[1] = odd[i];
         run(kernel);
-        CHECK(fault.code == TENON_FAULT_LENGTH_OUT_OF_RANGE, "%s: count %d: fault %d", kernel, odd[i], fault.code);
+        CHECK(fault.code == TENON_FAULT_LENGTH_OUT_OF_RANGE, "%s: count %d: fault %d", kernel,
+              odd[i], fault.code);
         counts[1] = 0;
         check_all(&o, kernel, "hostile count");
     }
@@ -184,7 +230,9 @@ static void test_hostile(const char *kernel) {
         make(&o);
         row_pairs[6] = odd[i];
         run(kernel);
-        CHECK(fault.code == TENON_FAULT_ROW_OUT_OF_RANGE && fault.position == 6 && fault.value == odd[i], "%s: pair %d: fault %d at %lld", kernel, odd[i], fault.code,
+        CHECK(fault.code == TENON_FAULT_ROW_OUT_OF_RANGE && fault.position == 6 &&
+                  fault.value == odd[i],
+              "%s: pair %d: fault %d at %lld", kernel, odd[i], fault.code,
               (long long)fault.position);
         check_all(&o, kernel, "hostile pair");
     }
@@ -192,20 +240,23 @@ static void test_hostile(const char *kernel) {
     make(&o);
     row_pairs[7] = TOKENS * K_SLOTS + 1;
     run(kernel);
-    CHECK(fault.code == TENON_FAULT_ROW_OUT_OF_RANGE && fault.position == 7, "%s: fault %d at %lld", kernel, fault.code, (long long)fault.position);
+    CHECK(fault.code == TENON_FAULT_ROW_OUT_OF_RANGE && fault.position == 7, "%s: fault %d at %lld",
+          kernel, fault.code, (long long)fault.position);
     check_all(&o, kernel, "hostile weight");
     o = (options){.k = 64, .n_out = 32, .max_rows = 8, .activation = TENON_ACTIVATION_NONE};
     make(&o);
     counts[2] = 9;
     run(kernel);
-    CHECK(fault.code == TENON_FAULT_LENGTH_OUT_OF_RANGE, "%s: masked count 9 of 8: fault %d", kernel, fault.code);
+    CHECK(fault.code == TENON_FAULT_LENGTH_OUT_OF_RANGE, "%s: masked count 9 of 8: fault %d",
+          kernel, fault.code);
     counts[2] = 0;
     check_all(&o, kernel, "hostile masked count");
 }
 
 /* A row's bits do not depend on its neighbours: expert 4 alone gives what it gave among all. */
 static void test_invariance(const char *kernel) {
-    const options o = {.k = 96, .n_out = 48, .activation = TENON_ACTIVATION_SILU_GATED, .bias = true};
+    const options o = {
+        .k = 96, .n_out = 48, .activation = TENON_ACTIVATION_SILU_GATED, .bias = true};
     static float before[MAX_ROWS * MAX_N];
     make(&o);
     if (!run(kernel)) return;
@@ -213,12 +264,15 @@ static void test_invariance(const char *kernel) {
     memset(out, 0x7f, sizeof out);
     for (int e = 0; e < LOCAL; e++) offsets[e] = offsets[LOCAL] - 2; /* its last two rows only */
     run(kernel);
-    CHECK(!memcmp(&out[offsets[4] * o.n_out], &before[offsets[4] * o.n_out], (size_t)(2 * o.n_out) * 4), "%s: other bits with fewer rows", kernel);
+    CHECK(!memcmp(&out[offsets[4] * o.n_out], &before[offsets[4] * o.n_out],
+                  (size_t)(2 * o.n_out) * 4),
+          "%s: other bits with fewer rows", kernel);
 }
 
 static void test_refusals(void) {
     options o = {.k = 32, .n_out = 16, .activation = TENON_ACTIVATION_SILU_GATED};
-#define REFUSE(words) CHECK_FAILS(api, context, TENON_OP_MOE_MATMUL, &a, TENON_STATUS_INVALID_ARGUMENT, words)
+#define REFUSE(words)                                                                              \
+    CHECK_FAILS(api, context, TENON_OP_MOE_MATMUL, &a, TENON_STATUS_INVALID_ARGUMENT, words)
     make(&o), tw.shape[2] = 31;
     REFUSE("w: is [local=5, n=32, k=31], expected [5, 32, 32]");
     make(&o), tout.shape[1] = 32, tout.strides[0] = 32;
@@ -252,16 +306,39 @@ int main(void) {
         for (int32_t activation = 0; activation < TENON_ACTIVATION_COUNT; activation++)
             for (int32_t layout = 0; layout < TENON_GATE_LAYOUT_COUNT; layout++)
                 for (int variant = 0; variant < 8; variant++)
-                    test_options(kernel, (options){.k = variant & 1 ? 64 : 96, .n_out = variant & 1 ? 32 : 48, .max_rows = variant & 2 ? 8 : 0, .activation = activation,
-                                                   .gate_layout = layout, .limit = variant & 4 && (activation == 1 || activation == 4) ? 0.75f : 0,
-                                                   .alpha = variant & 4 ? 1.1f : 0, .bias = variant & 4, .bf16 = variant & 1}, "activation");
+                    test_options(
+                        kernel,
+                        (options){.k = variant & 1 ? 64 : 96,
+                                  .n_out = variant & 1 ? 32 : 48,
+                                  .max_rows = variant & 2 ? 8 : 0,
+                                  .activation = activation,
+                                  .gate_layout = layout,
+                                  .limit = variant & 4 && (activation == 1 || activation == 4)
+                                               ? 0.75f
+                                               : 0,
+                                  .alpha = variant & 4 ? 1.1f : 0,
+                                  .bias = variant & 4,
+                                  .bf16 = variant & 1},
+                        "activation");
         for (int variant = 0; variant < 64; variant++)
-            test_options(kernel, (options){.k = variant & 1 ? 33 : 64, .n_out = variant & 1 ? 17 : 32,
-                                           .activation = variant & 32 ? TENON_ACTIVATION_SWIGLU_OAI : TENON_ACTIVATION_NONE,
-                                           .gate_layout = TENON_GATE_LAYOUT_INTERLEAVED, .gather = variant & 2, .weights = variant & 4, .counts = variant & 8,
-                                           .transposed = variant & 16, .wide_offsets = variant & 1, .bf16 = variant & 2}, "rows");
+            test_options(kernel,
+                         (options){.k = variant & 1 ? 33 : 64,
+                                   .n_out = variant & 1 ? 17 : 32,
+                                   .activation = variant & 32 ? TENON_ACTIVATION_SWIGLU_OAI
+                                                              : TENON_ACTIVATION_NONE,
+                                   .gate_layout = TENON_GATE_LAYOUT_INTERLEAVED,
+                                   .gather = variant & 2,
+                                   .weights = variant & 4,
+                                   .counts = variant & 8,
+                                   .transposed = variant & 16,
+                                   .wide_offsets = variant & 1,
+                                   .bf16 = variant & 2},
+                         "rows");
         for (int variant = 0; variant < 2; variant++)
-            test_options(kernel, (options){.k = 64, .n_out = 32, .max_rows = 8, .weights = true, .bias = variant}, "masked weights");
+            test_options(
+                kernel,
+                (options){.k = 64, .n_out = 32, .max_rows = 8, .weights = true, .bias = variant},
+                "masked weights");
         test_hostile(kernel);
         test_invariance(kernel);
         printf("%s took %d problems\n", kernel, taken);

@@ -25,7 +25,7 @@ static int kernel_lists(const char *flag) {
     FILE *f = fopen("/proc/cpuinfo", "r");
     if (!f) return -1;
     static char line[16384];
-    int         found = -1;
+    int found = -1;
     while (found < 0 && fgets(line, sizeof line, f)) {
         if (strncmp(line, "flags", 5) && strncmp(line, "Features", 8)) continue;
         found = 0;
@@ -38,13 +38,13 @@ static int kernel_lists(const char *flag) {
 
 static void test_against_kernel(const tenon_cpu_info *info) {
 #if defined(__x86_64__)
-    static const uint64_t bits[] = {TENON_CPU_AVX2,     TENON_CPU_FMA,        TENON_CPU_F16C,
-                                    TENON_CPU_AVX512F,  TENON_CPU_AVX512BW,   TENON_CPU_AVX512VL,
-                                    TENON_CPU_AVX512DQ, TENON_CPU_AVX512VNNI, TENON_CPU_AVX512BF16,
+    static const uint64_t bits[] = {TENON_CPU_AVX2,      TENON_CPU_FMA,        TENON_CPU_F16C,
+                                    TENON_CPU_AVX512F,   TENON_CPU_AVX512BW,   TENON_CPU_AVX512VL,
+                                    TENON_CPU_AVX512DQ,  TENON_CPU_AVX512VNNI, TENON_CPU_AVX512BF16,
                                     TENON_CPU_AVX512VBMI};
     for (size_t i = 0; i < sizeof bits / sizeof *bits; i++) {
         const char *name = tenon_cpu_feature_name(bits[i]);
-        const int   listed = kernel_lists(name);
+        const int listed = kernel_lists(name);
         if (listed < 0) continue;
         CHECK(listed == !!(info->features & bits[i]), "%s: kernel says %d", name, listed);
     }

@@ -36,11 +36,11 @@ static atomic_int n_failed;
 enum { MAX_TASKS = 4096, MAX_THREADS = 64 };
 
 typedef struct tally {
-    atomic_int  runs[MAX_TASKS];
-    atomic_int  inside[MAX_THREADS]; /* must never exceed 1: `thread` is unique at a time */
-    atomic_int  shared_thread;
-    atomic_int  threads_seen[MAX_THREADS];
-    int32_t     n_threads;
+    atomic_int runs[MAX_TASKS];
+    atomic_int inside[MAX_THREADS]; /* must never exceed 1: `thread` is unique at a time */
+    atomic_int shared_thread;
+    atomic_int threads_seen[MAX_THREADS];
+    int32_t n_threads;
     tenon_cpu_pool *nested;
 } tally;
 
@@ -114,7 +114,7 @@ static void test_really_parallel(void) {
 
 typedef struct host_thread {
     tenon_cpu_pool *pool;
-    int             id;
+    int id;
 } host_thread;
 
 static void *host_main(void *arg) {
@@ -125,7 +125,7 @@ static void *host_main(void *arg) {
 
 static void test_many_hosts(void) {
     tenon_cpu_pool *pool = tenon_cpu_pool_create(4, NULL);
-    pthread_t   threads[8];
+    pthread_t threads[8];
     host_thread hosts[8];
     for (int i = 0; i < 8; i++) {
         hosts[i] = (host_thread){pool, i};

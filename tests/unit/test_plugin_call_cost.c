@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a call costs on the host beyond the kernel: the plan's kernel is replaced by one that does nothing. The best of many batches is
- * compared with the limits, since others may use the machine; the median is printed beside it. Skipped in an instrumented build. */
+/* What a call costs on the host beyond the kernel: the plan's kernel is replaced by one that does
+ * nothing. The best of many batches is compared with the limits, since others may use the machine;
+ * the median is printed beside it. Skipped in an instrumented build. */
 #define _POSIX_C_SOURCE 200809L /* clock_gettime */
 #include <time.h>
 
@@ -8,32 +9,38 @@
 #include "test_host.h"
 
 enum { BATCHES = 301, CALLS = 400 };
-static const double struct_limit_ns = 20, packed_limit_ns = 15; /* of a call; of a packed call beyond that */
+static const double struct_limit_ns = 20,
+                    packed_limit_ns = 15; /* of a call; of a packed call beyond that */
 
 static int32_t do_nothing(const tenon_kernel_plan *plan, const void *args, tenon_error *error) {
     (void)plan, (void)args, (void)error;
     return TENON_OK;
 }
-static const tenon_kernel nothing = {.name = "nothing", .checked_on = "compiled", .run = do_nothing};
+static const tenon_kernel nothing = {
+    .name = "nothing", .checked_on = "compiled", .run = do_nothing};
 
 static double now_ns(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return 1e9 * (double)t.tv_sec + (double)t.tv_nsec;
 }
-static int compare(const void *a, const void *b) { return (*(const double *)a > *(const double *)b) - (*(const double *)a < *(const double *)b); }
+static int compare(const void *a, const void *b) {
+    return (*(const double *)a > *(const double *)b) - (*(const double *)a < *(const double *)b);
+}
 
 typedef struct cost {
     double best, median;
 } cost;
 
-static cost measure(const tenon_plan *plan, const void *args, const tenon_value *values, uint32_t n_values) {
+static cost measure(const tenon_plan *plan, const void *args, const tenon_value *values,
+                    uint32_t n_values) {
     static double ns[BATCHES];
     tenon_error error = {.struct_size = sizeof error};
     for (int b = 0; b < BATCHES; b++) {
         double start = now_ns();
         for (int i = 0; i < CALLS; i++) {
-            int32_t status = values ? tenon_run_packed(plan, values, n_values, &error) : tenon_run(plan, args, &error);
+            int32_t status = values ? tenon_run_packed(plan, values, n_values, &error)
+                                    : tenon_run(plan, args, &error);
             if (status) {
                 CHECK(false, "%s", error.text);
                 return (cost){0, 0};
@@ -70,10 +77,14 @@ static uint32_t values_of(const tenon_schema *schema, const void *args, tenon_va
     }
     tenon_args_head head;
     memcpy(&head, args, sizeof head);
-    if (head.flags) values[n++] = (tenon_value){TENON_VALUE_INT, TENON_FIELD_FLAGS, {.as_int = head.flags}};
+    if (head.flags)
+        values[n++] = (tenon_value){TENON_VALUE_INT, TENON_FIELD_FLAGS, {.as_int = head.flags}};
     if (head.workspace) {
-        values[n++] = (tenon_value){TENON_VALUE_POINTER, TENON_FIELD_WORKSPACE, {.as_pointer = head.workspace}};
-        values[n++] = (tenon_value){TENON_VALUE_INT, TENON_FIELD_WORKSPACE_BYTES, {.as_int = (int64_t)head.workspace_bytes}};
+        values[n++] = (tenon_value){
+            TENON_VALUE_POINTER, TENON_FIELD_WORKSPACE, {.as_pointer = head.workspace}};
+        values[n++] = (tenon_value){TENON_VALUE_INT,
+                                    TENON_FIELD_WORKSPACE_BYTES,
+                                    {.as_int = (int64_t)head.workspace_bytes}};
     }
     return n;
 }
@@ -85,17 +96,22 @@ static void check_cost(tenon_context *context, int32_t op, tenon_args_head *head
     CHECK(!tenon_plan_create(context, op, head, NULL, &plan, &error), "%s", error.text);
     const tenon_schema *schema = tenon_schema_of(op);
     void *workspace = NULL;
-    if (plan->kernel.workspace_bytes && posix_memalign(&workspace, 64, plan->kernel.workspace_bytes)) abort();
+    if (plan->kernel.workspace_bytes &&
+        posix_memalign(&workspace, 64, plan->kernel.workspace_bytes))
+        abort();
     head->workspace = workspace, head->workspace_bytes = plan->kernel.workspace_bytes;
     const tenon_kernel *own = plan->kernel.kernel;
     plan->kernel.kernel = &nothing;
     uint32_t n_values = values_of(schema, head, values);
     cost as_struct = measure(plan, head, NULL, 0), packed = measure(plan, NULL, values, n_values);
-    printf("%-14s %2u tensors: struct %5.1f ns (median %5.1f); packed, %2u values, %5.1f ns more (median %5.1f)\n", schema->info.name, plan->signature.n_slots,
-           as_struct.best, as_struct.median, n_values, packed.best - as_struct.best, packed.median - as_struct.median);
+    printf("%-14s %2u tensors: struct %5.1f ns (median %5.1f); packed, %2u values, %5.1f ns more "
+           "(median %5.1f)\n",
+           schema->info.name, plan->signature.n_slots, as_struct.best, as_struct.median, n_values,
+           packed.best - as_struct.best, packed.median - as_struct.median);
     if (gated) {
         CHECK(as_struct.best < struct_limit_ns, "%s: %.1f ns", schema->info.name, as_struct.best);
-        CHECK(packed.best - as_struct.best < packed_limit_ns, "%s: packed %.1f ns more", schema->info.name, packed.best - as_struct.best);
+        CHECK(packed.best - as_struct.best < packed_limit_ns, "%s: packed %.1f ns more",
+              schema->info.name, packed.best - as_struct.best);
     }
     /* The long road: a view without strides is given some in a copy of the args. */
     DLTensor *first = (DLTensor *)(uintptr_t)tenon_slot_tensor(&schema->slots[0], head);
@@ -103,7 +119,8 @@ static void check_cost(tenon_context *context, int32_t op, tenon_args_head *head
     first->strides = NULL;
     cost without_strides = measure(plan, head, NULL, 0);
     first->strides = strides;
-    printf("%-14s views without strides: %.1f ns (median %.1f)\n", schema->info.name, without_strides.best, without_strides.median);
+    printf("%-14s views without strides: %.1f ns (median %.1f)\n", schema->info.name,
+           without_strides.best, without_strides.median);
     plan->kernel.kernel = own;
     tenon_plan_destroy(plan);
     free(workspace);
@@ -124,24 +141,28 @@ int main(void) {
 #endif
     CHECK(!tenon_context_create(&options, &context, &error), "%s", error.text);
 
-    tenon_merge_states_args merge = {.struct_size = sizeof merge,
-                                     .partial_out = test_view(&t[0], partial_out, kDLFloat, 32, SHAPE(2, 4, 8, 64)),
-                                     .partial_lse = test_view(&t[1], lse, kDLFloat, 32, SHAPE(2, 4, 8)),
-                                     .out = test_view(&t[2], out, kDLFloat, 32, SHAPE(4, 8, 64))};
+    tenon_merge_states_args merge = {
+        .struct_size = sizeof merge,
+        .partial_out = test_view(&t[0], partial_out, kDLFloat, 32, SHAPE(2, 4, 8, 64)),
+        .partial_lse = test_view(&t[1], lse, kDLFloat, 32, SHAPE(2, 4, 8)),
+        .out = test_view(&t[2], out, kDLFloat, 32, SHAPE(4, 8, 64))};
     check_cost(context, TENON_OP_MERGE_STATES, (tenon_args_head *)&merge, true);
 
     /* A plan for more tokens than this run has. */
     tenon_plan *plan;
-    CHECK(!tenon_plan_create(context, TENON_OP_MERGE_STATES, &merge, NULL, &plan, &error), "%s", error.text);
+    CHECK(!tenon_plan_create(context, TENON_OP_MERGE_STATES, &merge, NULL, &plan, &error), "%s",
+          error.text);
     const tenon_kernel *own = plan->kernel.kernel;
     plan->kernel.kernel = &nothing;
     t[0].shape[1] = t[1].shape[1] = t[2].shape[0] = 3;
     cost fewer = measure(plan, &merge, NULL, 0);
-    printf("merge_states   fewer tokens than planned: %.1f ns (median %.1f)\n", fewer.best, fewer.median);
+    printf("merge_states   fewer tokens than planned: %.1f ns (median %.1f)\n", fewer.best,
+           fewer.median);
     plan->kernel.kernel = own;
     tenon_plan_destroy(plan);
 
-    tenon_quant quant = {.struct_size = sizeof quant, .format = TENON_FORMAT_GGUF_Q4_1, .rows = 576, .cols = 576};
+    tenon_quant quant = {
+        .struct_size = sizeof quant, .format = TENON_FORMAT_GGUF_Q4_1, .rows = 576, .cols = 576};
     tenon_matmul_args matmul = {.struct_size = sizeof matmul,
                                 .a = test_view(&t[3], a, kDLFloat, 32, SHAPE(1, 576)),
                                 .w = test_view(&t[4], w, kDLUInt, 8, SHAPE(576, 360)),
@@ -149,17 +170,18 @@ int main(void) {
                                 .out = test_view(&t[5], result, kDLFloat, 32, SHAPE(1, 576))};
     check_cost(context, TENON_OP_MATMUL, (tenon_args_head *)&matmul, true);
 
-    tenon_attention_args attention = {.struct_size = sizeof attention,
-                                      .flags = TENON_ATTENTION_CAUSAL,
-                                      .q = test_view(&t[6], q, kDLBfloat, 16, SHAPE(4, 8, 64)),
-                                      .k = test_view(&t[7], cache[0], kDLBfloat, 16, SHAPE(4, 16, 2, 64)),
-                                      .v = test_view(&t[8], cache[1], kDLBfloat, 16, SHAPE(4, 16, 2, 64)),
-                                      .out = test_view(&t[9], attention_out, kDLBfloat, 16, SHAPE(4, 8, 64)),
-                                      .cu_seqlens_q = test_view(&t[10], cu, kDLInt, 32, SHAPE(2)),
-                                      .seq_lens = test_view(&t[11], lens, kDLInt, 32, SHAPE(1)),
-                                      .block_table = test_view(&t[12], table, kDLInt, 32, SHAPE(1, 4)),
-                                      .window_left = -1,
-                                      .window_right = -1};
+    tenon_attention_args attention = {
+        .struct_size = sizeof attention,
+        .flags = TENON_ATTENTION_CAUSAL,
+        .q = test_view(&t[6], q, kDLBfloat, 16, SHAPE(4, 8, 64)),
+        .k = test_view(&t[7], cache[0], kDLBfloat, 16, SHAPE(4, 16, 2, 64)),
+        .v = test_view(&t[8], cache[1], kDLBfloat, 16, SHAPE(4, 16, 2, 64)),
+        .out = test_view(&t[9], attention_out, kDLBfloat, 16, SHAPE(4, 8, 64)),
+        .cu_seqlens_q = test_view(&t[10], cu, kDLInt, 32, SHAPE(2)),
+        .seq_lens = test_view(&t[11], lens, kDLInt, 32, SHAPE(1)),
+        .block_table = test_view(&t[12], table, kDLInt, 32, SHAPE(1, 4)),
+        .window_left = -1,
+        .window_right = -1};
     check_cost(context, TENON_OP_ATTENTION, (tenon_args_head *)&attention, false);
     tenon_context_destroy(context);
     return test_report();

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the scheduler of CPU attention (attention_cpu.c) and the vector code (attention_cpu.inl, once per instruction set) share.
+/* What the scheduler of CPU attention (attention_cpu.c) and the vector code (attention_cpu.inl,
+ * once per instruction set) share.
  *
- * Words: a row is one (query token, q head) pair; the rows of a block are the tokens of one sequence times the q heads of one KV
- * head, token by token. A tile is 64 kv positions from a multiple of 64. A chunk is a run of tiles whose size depends on the
- * sequence's own length only; every row is the fold, in order, of its chunks, whoever computes them.
+ * Words: a row is one (query token, q head) pair; the rows of a block are the tokens of one
+ * sequence times the q heads of one KV head, token by token. A tile is 64 kv positions from a
+ * multiple of 64. A chunk is a run of tiles whose size depends on the sequence's own length only;
+ * every row is the fold, in order, of its chunks, whoever computes them.
  */
 #ifndef TENON_ATTENTION_CPU_H
 #define TENON_ATTENTION_CPU_H
@@ -30,7 +32,8 @@ typedef struct tenon_attention_sequence {
     int32_t first_count; /* split only: first of heads_kv counts of chunks that are still missing */
 } tenon_attention_sequence;
 
-/* Running softmax of the rows of a block: sums of weights and of weighted values, scaled by 2^-max. */
+/* Running softmax of the rows of a block: sums of weights and of weighted values, scaled by 2^-max.
+ */
 typedef struct tenon_attention_state {
     float *max; /* [rows], base-2 exponent; -inf: nothing seen yet */
     float *sum; /* [rows, lanes], added up at the end */
@@ -39,9 +42,10 @@ typedef struct tenon_attention_state {
 
 /* Scratch of one thread. */
 typedef struct tenon_attention_scratch {
-    int32_t *q;       /* [rows, q_stride] f32, or pairs of bf16 */
-    int32_t *k;       /* [k_rows, TILE] transposed: f32, or pairs of bf16 along d */
-    int32_t *v;       /* [TILE, out_stride] f32, or [TILE / 2, out_stride] pairs of bf16 along the positions */
+    int32_t *q; /* [rows, q_stride] f32, or pairs of bf16 */
+    int32_t *k; /* [k_rows, TILE] transposed: f32, or pairs of bf16 along d */
+    int32_t *
+        v; /* [TILE, out_stride] f32, or [TILE / 2, out_stride] pairs of bf16 along the positions */
     float *logits;    /* [rows, TILE]; the f32 engines turn them into weights in place */
     int32_t *weights; /* [rows, TILE / 2] pairs of bf16 */
     float *staged;    /* [TILE, stage_stride] rows of a cache as f32, where they are staged */
@@ -65,23 +69,23 @@ typedef struct tenon_attention_job {
     int64_t n_sequences;
     int32_t heads_kv, group; /* group: q heads of one KV head */
     int32_t d_qk, d_v;
-    int32_t q_stride;        /* of scratch q, in 32-bit units */
-    int32_t out_stride;      /* d_v rounded up to whole vectors */
+    int32_t q_stride;   /* of scratch q, in 32-bit units */
+    int32_t out_stride; /* d_v rounded up to whole vectors */
     int32_t rows_max;
     int32_t page_size;
-    int32_t left, right;     /* window; -1: all */
+    int32_t left, right; /* window; -1: all */
     const uint8_t *k_data, *v_data;
-    bool native;             /* else strided: */
+    bool native; /* else strided: */
     tenon_native_cache k_native, v_native;
-    int64_t k_stride[3], v_stride[3]; /* page, slot, head: bytes */
-    int32_t k_row_bytes, v_row_bytes; /* contiguous: a head's row, or a native group */
+    int64_t k_stride[3], v_stride[3];       /* page, slot, head: bytes */
+    int32_t k_row_bytes, v_row_bytes;       /* contiguous: a head's row, or a native group */
     tenon_number q_type, kv_type, out_type; /* kv_type: of the rows that are packed */
     tenon_row_convert_fn q_convert;         /* fp8 queries; else NULL */
     tenon_attention_stage k_stage, v_stage;
     int32_t stage_stride;
-    float logit_scale;       /* to base 2; with softcap: softmax_scale / softcap */
-    float softcap;           /* in base 2; 0: off */
-    uint8_t *slots;          /* partial states of split sequences */
+    float logit_scale; /* to base 2; with softcap: softmax_scale / softcap */
+    float softcap;     /* in base 2; 0: off */
+    uint8_t *slots;    /* partial states of split sequences */
     int32_t *counts;
     uint8_t *scratch;
     uint64_t slot_bytes, scratch_bytes;
@@ -101,28 +105,38 @@ typedef struct tenon_attention_block {
 /* The four steps that are written in vectors. */
 typedef struct tenon_attention_engine {
     int32_t lanes;
-    int32_t pairs; /* 1: bf16 pairs; 0: f32 */
+    int32_t pairs;                          /* 1: bf16 pairs; 0: f32 */
     const tenon_row_converters *converters; /* NULL: stages nothing */
-    void (*load_queries)(const tenon_attention_job *job, const tenon_attention_block *block, tenon_attention_scratch *scratch);
+    void (*load_queries)(const tenon_attention_job *job, const tenon_attention_block *block,
+                         tenon_attention_scratch *scratch);
     /* Makes *state from kv positions [first, end), where first is a multiple of TILE. */
-    void (*accumulate)(const tenon_attention_job *job, const tenon_attention_block *block, int32_t first, int32_t end,
-                       tenon_attention_scratch *scratch, tenon_attention_state *state);
-    void (*fold)(const tenon_attention_job *job, int32_t n_rows, tenon_attention_state *into, const tenon_attention_state *from);
-    void (*store)(const tenon_attention_job *job, const tenon_attention_block *block, tenon_attention_state *state);
+    void (*accumulate)(const tenon_attention_job *job, const tenon_attention_block *block,
+                       int32_t first, int32_t end, tenon_attention_scratch *scratch,
+                       tenon_attention_state *state);
+    void (*fold)(const tenon_attention_job *job, int32_t n_rows, tenon_attention_state *into,
+                 const tenon_attention_state *from);
+    void (*store)(const tenon_attention_job *job, const tenon_attention_block *block,
+                  tenon_attention_state *state);
 } tenon_attention_engine;
 
-/* kv positions that the query at index `query` of its sequence may see, tree masks aside: [*first, *end). */
-static inline void tenon_attention_visible(const tenon_attention_job *job, const tenon_attention_sequence *s, int32_t query, int32_t *first,
-                                           int32_t *end) {
+/* kv positions that the query at index `query` of its sequence may see, tree masks aside: [*first,
+ * *end). */
+static inline void tenon_attention_visible(const tenon_attention_job *job,
+                                           const tenon_attention_sequence *s, int32_t query,
+                                           int32_t *first, int32_t *end) {
     const int64_t position = (int64_t)s->kv_length - s->n_queries + query;
     *first = job->left >= 0 && position > job->left ? (int32_t)(position - job->left) : 0;
-    *end = job->right >= 0 && position + job->right + 1 < s->kv_length ? (int32_t)(position + job->right + 1) : s->kv_length;
+    *end = job->right >= 0 && position + job->right + 1 < s->kv_length
+               ? (int32_t)(position + job->right + 1)
+               : s->kv_length;
 }
 
 /* The rows' bodies, for an engine. */
-const char *tenon_attention_cpu_why_not(const tenon_problem *problem, const tenon_attention_engine *engine, tenon_reason *reason);
-int32_t tenon_attention_cpu_plan(tenon_kernel_plan *plan, const tenon_attention_engine *engine, tenon_error *error);
-int32_t tenon_attention_cpu_run(const tenon_kernel_plan *plan, const tenon_attention_args *args, const tenon_attention_engine *engine,
-                                tenon_error *error);
+const char *tenon_attention_cpu_why_not(const tenon_problem *problem,
+                                        const tenon_attention_engine *engine, tenon_reason *reason);
+int32_t tenon_attention_cpu_plan(tenon_kernel_plan *plan, const tenon_attention_engine *engine,
+                                 tenon_error *error);
+int32_t tenon_attention_cpu_run(const tenon_kernel_plan *plan, const tenon_attention_args *args,
+                                const tenon_attention_engine *engine, tenon_error *error);
 
 #endif /* TENON_ATTENTION_CPU_H */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Attention of one block of rows over a chunk of kv positions, in the vocabulary of simd/. Included once per instruction set, after
- * that set's header and a definition of ATTENTION_CONVERTERS; makes the static const tenon_attention_engine attention_engine. README.md has the picture.
+/* Attention of one block of rows over a chunk of kv positions, in the vocabulary of simd/. Included
+ * once per instruction set, after that set's header and a definition of ATTENTION_CONVERTERS; makes
+ * the static const tenon_attention_engine attention_engine. README.md has the picture.
  */
 #include <math.h>
 
@@ -9,7 +10,8 @@
 #include "attention_native.inl"
 #include "attention_staging.inl"
 
-/* 2^x for x <= 0: 2^n (1 + r p(r)), |r| <= 1/2, relative error 1.6e-7; exactly 1 at 0; 0 below -125; NaN stays. */
+/* 2^x for x <= 0: 2^n (1 + r p(r)), |r| <= 1/2, relative error 1.6e-7; exactly 1 at 0; 0 below
+ * -125; NaN stays. */
 V_INLINE vf32 exp2_below_one(vf32 x) {
     const vf32 floor = vf32_set1(-125.0f);
     const vf32 c = vf32_max(floor, x); /* the second operand stays when it is NaN */
@@ -31,13 +33,18 @@ V_INLINE float exp2_of_one(float x) {
 }
 
 /* 2^(x - max), where a max of -inf means that there is nothing: then x is -inf as well. */
-V_INLINE float weight_of(float x, float max) { return x == max ? 1.0f : exp2_of_one(x - max); }
+V_INLINE float weight_of(float x, float max) {
+    return x == max ? 1.0f : exp2_of_one(x - max);
+}
 
-static void load_queries(const tenon_attention_job *job, const tenon_attention_block *block, tenon_attention_scratch *scratch) {
+static void load_queries(const tenon_attention_job *job, const tenon_attention_block *block,
+                         tenon_attention_scratch *scratch) {
     const DLTensor *q = job->args->q;
     const int32_t bytes = q->dtype.bits / 8;
     const float scale = query_scale(job, block);
-    const uint8_t *base = (const uint8_t *)tenon_data(q) + (block->sequence->first_token + block->first_query) * q->strides[0] * bytes;
+    const uint8_t *base =
+        (const uint8_t *)tenon_data(q) +
+        (block->sequence->first_token + block->first_query) * q->strides[0] * bytes;
     for (int32_t r = 0; r < block->n_rows; r++) {
         const int64_t head = (int64_t)block->kv_head * job->group + r % job->group;
         const uint8_t *row = base + (r / job->group * q->strides[0] + head * q->strides[1]) * bytes;
@@ -55,10 +62,13 @@ static void load_queries(const tenon_attention_job *job, const tenon_attention_b
     }
 }
 
-/* Where each position of the tile lies; positions outside [first, end) read zeros, so that stale slots never enter a sum. */
-static void find_rows(const tenon_attention_job *job, const tenon_attention_block *block, int32_t tile, int32_t first, int32_t end,
-                      const uint8_t *zeros, const uint8_t **k_rows, const uint8_t **v_rows) {
-    const int64_t k_head = block->kv_head * job->k_stride[2], v_head = block->kv_head * job->v_stride[2];
+/* Where each position of the tile lies; positions outside [first, end) read zeros, so that stale
+ * slots never enter a sum. */
+static void find_rows(const tenon_attention_job *job, const tenon_attention_block *block,
+                      int32_t tile, int32_t first, int32_t end, const uint8_t *zeros,
+                      const uint8_t **k_rows, const uint8_t **v_rows) {
+    const int64_t k_head = block->kv_head * job->k_stride[2],
+                  v_head = block->kv_head * job->v_stride[2];
     for (int32_t t = 0; t < TILE; t++) k_rows[t] = v_rows[t] = zeros;
     for (int32_t j = first; j < end;) {
         const int32_t page = j / job->page_size, slot = j % job->page_size;
@@ -75,11 +85,14 @@ static void find_rows(const tenon_attention_job *job, const tenon_attention_bloc
 }
 
 /* -inf where the tree mask hides a new token from this row. */
-static void apply_tree(const tenon_attention_job *job, const tenon_attention_sequence *s, int32_t query, int32_t tile, float *logits) {
+static void apply_tree(const tenon_attention_job *job, const tenon_attention_sequence *s,
+                       int32_t query, int32_t tile, float *logits) {
     const DLTensor *mask = job->args->tree_mask;
-    const uint8_t *bits = (const uint8_t *)tenon_data(mask) + (s->first_token + query) * mask->strides[0];
+    const uint8_t *bits =
+        (const uint8_t *)tenon_data(mask) + (s->first_token + query) * mask->strides[0];
     const int32_t first_new = s->kv_length - s->n_queries;
-    for (int32_t t = first_new > tile ? first_new - tile : 0; t < TILE && tile + t < s->kv_length; t++) {
+    for (int32_t t = first_new > tile ? first_new - tile : 0; t < TILE && tile + t < s->kv_length;
+         t++) {
         const int32_t bit = tile + t - first_new;
         if (bit / 8 >= mask->shape[1] || !(bits[bit / 8] >> (bit % 8) & 1)) logits[t] = -INFINITY;
     }
@@ -88,30 +101,37 @@ static void apply_tree(const tenon_attention_job *job, const tenon_attention_seq
 static const float lane_numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
 /* One row's logits to weights; its running maximum, sum and output follow. */
-static void soften_row(const tenon_attention_job *job, const tenon_attention_block *block, int32_t tile, int32_t r,
-                       const tenon_attention_scratch *scratch, tenon_attention_state *state) {
+static void soften_row(const tenon_attention_job *job, const tenon_attention_block *block,
+                       int32_t tile, int32_t r, const tenon_attention_scratch *scratch,
+                       tenon_attention_state *state) {
     const tenon_attention_sequence *s = block->sequence;
     const int32_t query = block->first_query + r / job->group;
     float *logits = scratch->logits + (int64_t)r * TILE, *sums = state->sum + r * V_LANES;
     int32_t first, end;
     vf32 x[TILE_VECTORS];
     tenon_attention_visible(job, s, query, &first, &end);
-    UNROLL for (int i = 0; i < TILE_VECTORS; i++) x[i] = vf32_mul(vf32_load(logits + i * V_LANES), vf32_set1(job->logit_scale));
+    UNROLL for (int i = 0; i < TILE_VECTORS; i++) x[i] =
+        vf32_mul(vf32_load(logits + i * V_LANES), vf32_set1(job->logit_scale));
     if (job->softcap > 0)
-        for (int i = 0; i < TILE_VECTORS; i++) x[i] = vf32_mul(vf32_tanh(x[i]), vf32_set1(job->softcap));
+        for (int i = 0; i < TILE_VECTORS; i++)
+            x[i] = vf32_mul(vf32_tanh(x[i]), vf32_set1(job->softcap));
     if (job->args->alibi_slopes) {
         const DLTensor *t = job->args->alibi_slopes;
         const int64_t head = (int64_t)block->kv_head * job->group + r % job->group;
-        const int64_t at = t->ndim == 2 ? (s - job->sequences) * t->strides[0] + head * t->strides[1] : head * t->strides[0];
+        const int64_t at = t->ndim == 2
+                               ? (s - job->sequences) * t->strides[0] + head * t->strides[1]
+                               : head * t->strides[0];
         const float slope = ((const float *)tenon_data(t))[at] * 1.44269504088896341f;
         const float distance = (float)(tile - (s->kv_length - s->n_queries + query));
         for (int i = 0; i < TILE_VECTORS; i++) {
-            const vf32 j = vf32_add(vf32_load(lane_numbers), vf32_set1(distance + (float)(i * V_LANES)));
+            const vf32 j =
+                vf32_add(vf32_load(lane_numbers), vf32_set1(distance + (float)(i * V_LANES)));
             x[i] = vf32_fma(j, vf32_set1(slope), x[i]);
         }
     }
     if (first > tile || end < tile + TILE) {
-        const vf32 low = vf32_set1((float)(first - tile)), high = vf32_set1((float)(end - tile)), hidden = vf32_set1(-INFINITY);
+        const vf32 low = vf32_set1((float)(first - tile)), high = vf32_set1((float)(end - tile)),
+                   hidden = vf32_set1(-INFINITY);
         for (int i = 0; i < TILE_VECTORS; i++) {
             const vf32 j = vf32_add(vf32_load(lane_numbers), vf32_set1((float)(i * V_LANES)));
             x[i] = vf32_select_lt(j, high, vf32_select_lt(j, low, hidden, x[i]), hidden);
@@ -130,7 +150,8 @@ static void soften_row(const tenon_attention_job *job, const tenon_attention_blo
         float *out = state->out + (int64_t)r * job->out_stride;
         state->max[r] = max;
         vf32_store(sums, vf32_mul(vf32_load(sums), vf32_set1(shrink)));
-        for (int32_t i = 0; i < job->out_stride; i += V_LANES) vf32_store(out + i, vf32_mul(vf32_load(out + i), vf32_set1(shrink)));
+        for (int32_t i = 0; i < job->out_stride; i += V_LANES)
+            vf32_store(out + i, vf32_mul(vf32_load(out + i), vf32_set1(shrink)));
     }
     max = state->max[r] == -INFINITY ? 0.0f : state->max[r];
     vf32 sum = vf32_load(sums);
@@ -140,8 +161,8 @@ static void soften_row(const tenon_attention_job *job, const tenon_attention_blo
     }
     vf32_store(sums, sum);
 #if PACKED_PAIRS
-    UNROLL for (int i = 0; i < TILE_VECTORS; i += 2)
-        vf32_store_bf16_pair((uint16_t *)scratch->weights + (int64_t)r * TILE + i * V_LANES, x[i], x[i + 1]);
+    UNROLL for (int i = 0; i < TILE_VECTORS; i += 2) vf32_store_bf16_pair(
+        (uint16_t *)scratch->weights + (int64_t)r * TILE + i * V_LANES, x[i], x[i + 1]);
 #else
     UNROLL for (int i = 0; i < TILE_VECTORS; i++) vf32_store(logits + i * V_LANES, x[i]);
 #endif
@@ -153,7 +174,8 @@ typedef struct tile_rows {
     int32_t first, end; /* positions that somebody sees */
 } tile_rows;
 
-static void find_tile(const tenon_attention_job *job, const tenon_attention_block *block, int32_t tile, int32_t end, const uint8_t *zeros, tile_rows *rows) {
+static void find_tile(const tenon_attention_job *job, const tenon_attention_block *block,
+                      int32_t tile, int32_t end, const uint8_t *zeros, tile_rows *rows) {
     rows->first = block->kv_first > tile ? block->kv_first : tile;
     rows->end = end < tile + TILE ? end : tile + TILE;
     if (job->native)
@@ -162,34 +184,41 @@ static void find_tile(const tenon_attention_job *job, const tenon_attention_bloc
         find_rows(job, block, tile, rows->first, rows->end, zeros, rows->k, rows->v);
 }
 
-static void pack_k_tile(const tenon_attention_job *job, const tenon_attention_block *block, const tile_rows *rows, const tile_rows *next, int32_t tile,
+static void pack_k_tile(const tenon_attention_job *job, const tenon_attention_block *block,
+                        const tile_rows *rows, const tile_rows *next, int32_t tile,
                         int32_t n_vectors, const tenon_attention_scratch *scratch) {
     const uint8_t *staged[TILE];
     if (job->native) {
         unpack_k_groups(rows->k, (rows->end - tile + GROUP - 1) / GROUP, job->d_qk, scratch->k);
     } else if (job->k_stage.convert) {
-        stage_rows(job, block, &job->k_stage, rows->k, tile, rows->first, rows->end, n_vectors * V_LANES, scratch->staged, staged);
+        stage_rows(job, block, &job->k_stage, rows->k, tile, rows->first, rows->end,
+                   n_vectors * V_LANES, scratch->staged, staged);
         pack_k(staged, staged, n_vectors, (job->d_qk * 4 + 15) & ~15, scratch->k, TENON_NUMBER_F32);
     } else {
         pack_k(rows->k, next->k, n_vectors, job->k_row_bytes, scratch->k, job->kv_type);
     }
 }
 
-static void pack_v_tile(const tenon_attention_job *job, const tenon_attention_block *block, const tile_rows *rows, const tile_rows *next, int32_t tile,
+static void pack_v_tile(const tenon_attention_job *job, const tenon_attention_block *block,
+                        const tile_rows *rows, const tile_rows *next, int32_t tile,
                         int32_t n_positions, const tenon_attention_scratch *scratch) {
     const uint8_t *staged[TILE];
     if (job->native) {
-        unpack_v_groups(rows->v, rows->first - tile, rows->end - tile, job->d_v, scratch->v, job->out_stride);
+        unpack_v_groups(rows->v, rows->first - tile, rows->end - tile, job->d_v, scratch->v,
+                        job->out_stride);
     } else if (job->v_stage.convert) {
-        stage_rows(job, block, &job->v_stage, rows->v, tile, rows->first, rows->end, n_positions, scratch->staged, staged);
-        pack_v(staged, staged, n_positions, job->d_v, scratch->v, job->out_stride, TENON_NUMBER_F32);
+        stage_rows(job, block, &job->v_stage, rows->v, tile, rows->first, rows->end, n_positions,
+                   scratch->staged, staged);
+        pack_v(staged, staged, n_positions, job->d_v, scratch->v, job->out_stride,
+               TENON_NUMBER_F32);
     } else {
         pack_v(rows->v, next->v, n_positions, job->d_v, scratch->v, job->out_stride, job->kv_type);
     }
 }
 
-static void accumulate(const tenon_attention_job *job, const tenon_attention_block *block, int32_t first, int32_t end,
-                       tenon_attention_scratch *scratch, tenon_attention_state *state) {
+static void accumulate(const tenon_attention_job *job, const tenon_attention_block *block,
+                       int32_t first, int32_t end, tenon_attention_scratch *scratch,
+                       tenon_attention_state *state) {
     const int32_t k_depth = PACKED_PAIRS ? job->d_qk / 2 : job->d_qk, n_rows = block->n_rows;
     tile_rows rows[2];
     for (int32_t r = 0; r < n_rows; r++) {
@@ -201,11 +230,15 @@ static void accumulate(const tenon_attention_job *job, const tenon_attention_blo
     if (first >= end) return;
     find_tile(job, block, first, end, scratch->zeros, &rows[0]);
     for (int32_t tile = first; tile < end; tile += TILE) {
-        tile_rows *now = &rows[(tile - first) / TILE % 2], *next = &rows[((tile - first) / TILE + 1) % 2];
+        tile_rows *now = &rows[(tile - first) / TILE % 2],
+                  *next = &rows[((tile - first) / TILE + 1) % 2];
         look_ahead next_k = {.rows = next->k}, next_v = {.rows = next->v};
         if (tile + TILE < end) {
             find_tile(job, block, tile + TILE, end, scratch->zeros, next);
-            next_k.n_rows = next_v.n_rows = job->native ? TILE / GROUP : job->k_stage.convert ? TILE : 0; /* else packing looks ahead */
+            next_k.n_rows = next_v.n_rows = job->native ? TILE / GROUP
+                                            : job->k_stage.convert
+                                                ? TILE
+                                                : 0; /* else packing looks ahead */
             next_k.row_bytes = job->k_row_bytes, next_v.row_bytes = job->v_row_bytes;
         } else {
             next = now;
@@ -213,24 +246,28 @@ static void accumulate(const tenon_attention_job *job, const tenon_attention_blo
         const int32_t n_vectors = (now->end - tile + V_LANES - 1) / V_LANES;
         const int32_t n_positions = (now->end - tile + 1) & ~1;
         pack_k_tile(job, block, now, next, tile, n_vectors, scratch);
-        multiply(scratch->q, job->q_stride, scratch->k, TILE, scratch->logits, TILE, n_rows, k_depth, n_vectors, true, &next_k);
+        multiply(scratch->q, job->q_stride, scratch->k, TILE, scratch->logits, TILE, n_rows,
+                 k_depth, n_vectors, true, &next_k);
         for (int32_t r = 0; r < n_rows; r++) soften_row(job, block, tile, r, scratch, state);
         pack_v_tile(job, block, now, next, tile, n_positions, scratch);
 #if PACKED_PAIRS
-        multiply(scratch->weights, TILE / 2, scratch->v, job->out_stride, state->out, job->out_stride, n_rows, n_positions / 2,
-                 job->out_stride / V_LANES, false, &next_v);
+        multiply(scratch->weights, TILE / 2, scratch->v, job->out_stride, state->out,
+                 job->out_stride, n_rows, n_positions / 2, job->out_stride / V_LANES, false,
+                 &next_v);
 #else
-        multiply((const int32_t *)scratch->logits, TILE, scratch->v, job->out_stride, state->out, job->out_stride, n_rows, n_positions,
-                 job->out_stride / V_LANES, false, &next_v);
+        multiply((const int32_t *)scratch->logits, TILE, scratch->v, job->out_stride, state->out,
+                 job->out_stride, n_rows, n_positions, job->out_stride / V_LANES, false, &next_v);
 #endif
     }
 }
 
 V_INLINE void fold_vector(float *into, float keep, const float *from, float add) {
-    vf32_store(into, vf32_fma(vf32_load(from), vf32_set1(add), vf32_mul(vf32_load(into), vf32_set1(keep))));
+    vf32_store(into, vf32_fma(vf32_load(from), vf32_set1(add),
+                              vf32_mul(vf32_load(into), vf32_set1(keep))));
 }
 
-static void fold(const tenon_attention_job *job, int32_t n_rows, tenon_attention_state *into, const tenon_attention_state *from) {
+static void fold(const tenon_attention_job *job, int32_t n_rows, tenon_attention_state *into,
+                 const tenon_attention_state *from) {
     for (int32_t r = 0; r < n_rows; r++) {
         const float max = into->max[r] > from->max[r] ? into->max[r] : from->max[r];
         const float keep = weight_of(into->max[r], max), add = weight_of(from->max[r], max);
@@ -238,7 +275,8 @@ static void fold(const tenon_attention_job *job, int32_t n_rows, tenon_attention
         const float *more = from->out + (int64_t)r * job->out_stride;
         into->max[r] = max;
         fold_vector(into->sum + r * V_LANES, keep, from->sum + r * V_LANES, add);
-        for (int32_t i = 0; i < job->out_stride; i += V_LANES) fold_vector(out + i, keep, more + i, add);
+        for (int32_t i = 0; i < job->out_stride; i += V_LANES)
+            fold_vector(out + i, keep, more + i, add);
     }
 }
 
@@ -251,30 +289,36 @@ V_INLINE void store_any_n(void *p, vf32 x, int n, tenon_number type) {
         vf32_store_bf16_n(p, x, n);
 }
 
-static void store(const tenon_attention_job *job, const tenon_attention_block *block, tenon_attention_state *state) {
+static void store(const tenon_attention_job *job, const tenon_attention_block *block,
+                  tenon_attention_state *state) {
     const DLTensor *out = job->args->out, *lse = job->args->lse, *sinks = job->args->sinks;
     const int32_t bytes = job->out_type == TENON_NUMBER_F32 ? 4 : 2;
     for (int32_t r = 0; r < block->n_rows; r++) {
         const int64_t token = block->sequence->first_token + block->first_query + r / job->group;
         const int64_t head = (int64_t)block->kv_head * job->group + r % job->group;
         const float *sums = state->out + (int64_t)r * job->out_stride;
-        uint8_t *row = (uint8_t *)tenon_data(out) + (token * out->strides[0] + head * out->strides[1]) * bytes;
+        uint8_t *row =
+            (uint8_t *)tenon_data(out) + (token * out->strides[0] + head * out->strides[1]) * bytes;
         const float sum = vf32_reduce_add(vf32_load(state->sum + r * V_LANES));
         float weight = sum, scale = 1.0f;
         if (sinks && state->max[r] != -INFINITY) {
-            const float sink = (float)tenon_number_load(tenon_number_of(sinks->dtype), tenon_data(sinks), head * sinks->strides[0]) * 1.44269504088896341f;
+            const float sink =
+                (float)tenon_number_load(tenon_number_of(sinks->dtype), tenon_data(sinks),
+                                         head * sinks->strides[0]) *
+                1.44269504088896341f;
             const float max = sink > state->max[r] ? sink : state->max[r];
             scale = weight_of(state->max[r], max);
             weight = weight * scale + weight_of(sink, max);
         }
         scale = state->max[r] == -INFINITY && sum == 0 ? 0.0f : scale / weight;
         for (int32_t i = 0; i < job->d_v; i += V_LANES)
-            store_any_n(row + i * bytes, vf32_mul(vf32_load(sums + i), vf32_set1(scale)), job->d_v - i < V_LANES ? job->d_v - i : V_LANES,
-                        job->out_type);
+            store_any_n(row + i * bytes, vf32_mul(vf32_load(sums + i), vf32_set1(scale)),
+                        job->d_v - i < V_LANES ? job->d_v - i : V_LANES, job->out_type);
         if (lse) {
             const float log2_sum = sum == 0 ? -INFINITY : state->max[r] + log2f(sum);
             ((float *)tenon_data(lse))[token * lse->strides[0] + head * lse->strides[1]] =
-                job->args->flags & TENON_ATTENTION_LSE_BASE2 ? log2_sum : log2_sum * 0.693147180559945309f;
+                job->args->flags & TENON_ATTENTION_LSE_BASE2 ? log2_sum
+                                                             : log2_sum * 0.693147180559945309f;
         }
     }
 }

@@ -9,7 +9,9 @@ static const char *why_not(const tenon_problem *problem, tenon_reason *reason) {
     return tenon_attention_cpu_why_not(problem, &attention_engine, reason);
 }
 
-static int32_t plan(tenon_kernel_plan *plan, tenon_error *error) { return tenon_attention_cpu_plan(plan, &attention_engine, error); }
+static int32_t plan(tenon_kernel_plan *plan, tenon_error *error) {
+    return tenon_attention_cpu_plan(plan, &attention_engine, error);
+}
 
 static int32_t run(const tenon_kernel_plan *plan, const void *args, tenon_error *error) {
     return tenon_attention_cpu_run(plan, args, &attention_engine, error);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Attention on AVX-512 with VNNI and BF16: both products by dpbf16, two multiplications in a lane; queries and cache in bf16. */
+/* Attention on AVX-512 with VNNI and BF16: both products by dpbf16, two multiplications in a lane;
+ * queries and cache in bf16. */
 #include "simd_x86_avx512vnni.h"
 
 #define ATTENTION_CONVERTERS NULL
@@ -8,12 +9,15 @@
 static const char *why_not(const tenon_problem *problem, tenon_reason *reason) {
     const tenon_attention_args *a = problem->args;
     const bool native = a->flags & TENON_ATTENTION_NATIVE_CACHE;
-    if (tenon_number_of(a->q->dtype) != TENON_NUMBER_BF16 || (!native && tenon_number_of(a->k->dtype) != TENON_NUMBER_BF16))
+    if (tenon_number_of(a->q->dtype) != TENON_NUMBER_BF16 ||
+        (!native && tenon_number_of(a->k->dtype) != TENON_NUMBER_BF16))
         return tenon_decline(reason, "takes queries and caches in bf16 only");
     return tenon_attention_cpu_why_not(problem, &attention_engine, reason);
 }
 
-static int32_t plan(tenon_kernel_plan *plan, tenon_error *error) { return tenon_attention_cpu_plan(plan, &attention_engine, error); }
+static int32_t plan(tenon_kernel_plan *plan, tenon_error *error) {
+    return tenon_attention_cpu_plan(plan, &attention_engine, error);
+}
 
 static int32_t run(const tenon_kernel_plan *plan, const void *args, tenon_error *error) {
     return tenon_attention_cpu_run(plan, args, &attention_engine, error);

@@ -17,19 +17,24 @@ typedef struct job {
 
 static const char *cache_why_not(const DLTensor *cache, const char *name, tenon_reason *reason) {
     if (cache->ndim == 5) return tenon_decline(reason, "%s has a split head dim", name);
-    if (cache->shape[3] > 1 && cache->strides[3] != 1) return tenon_decline(reason, "%s has head-dim stride %lld", name, (long long)cache->strides[3]);
+    if (cache->shape[3] > 1 && cache->strides[3] != 1)
+        return tenon_decline(reason, "%s has head-dim stride %lld", name,
+                             (long long)cache->strides[3]);
     return NULL;
 }
 
 const char *tenon_cpu_kv_gather_why_not(const tenon_problem *problem, tenon_reason *reason) {
     const tenon_kv_gather_args *a = problem->args;
-    if (a->flags & TENON_KV_GATHER_NATIVE_CACHE) return tenon_decline(reason, "reads strided caches only");
+    if (a->flags & TENON_KV_GATHER_NATIVE_CACHE)
+        return tenon_decline(reason, "reads strided caches only");
     const char *why = cache_why_not(a->k, "k", reason);
     return why ? why : cache_why_not(a->v, "v", reason);
 }
 
-/* The state is the table of converters, which nobody has to free; the workspace holds the checked sequences. */
-int32_t tenon_cpu_kv_gather_plan(tenon_kernel_plan *plan, const tenon_row_converters *converters, tenon_error *error) {
+/* The state is the table of converters, which nobody has to free; the workspace holds the checked
+ * sequences. */
+int32_t tenon_cpu_kv_gather_plan(tenon_kernel_plan *plan, const tenon_row_converters *converters,
+                                 tenon_error *error) {
     const tenon_kv_gather_args *a = plan->problem.args;
     (void)error;
     plan->state = (void *)(uintptr_t)converters;
@@ -41,28 +46,38 @@ static void zero_rows(const DLTensor *out, int64_t begin, int64_t end) {
     const int64_t bytes = out->dtype.bits / 8;
     for (int64_t row = begin; row < end; row++)
         for (int64_t h = 0; h < out->shape[1]; h++)
-            memset((char *)tenon_data(out) + (row * out->strides[0] + h * out->strides[1]) * bytes, 0, (size_t)(out->shape[2] * bytes));
+            memset((char *)tenon_data(out) + (row * out->strides[0] + h * out->strides[1]) * bytes,
+                   0, (size_t)(out->shape[2] * bytes));
 }
 
-/* n slots of one page, from `slot` on, to the rows from `row` on: as few conversions as the strides allow. */
-static void copy_rows(tenon_row_convert_fn convert, const DLTensor *out, int64_t row, const DLTensor *cache, const DLTensor *scale, int64_t page, int64_t slot,
+/* n slots of one page, from `slot` on, to the rows from `row` on: as few conversions as the strides
+ * allow. */
+static void copy_rows(tenon_row_convert_fn convert, const DLTensor *out, int64_t row,
+                      const DLTensor *cache, const DLTensor *scale, int64_t page, int64_t slot,
                       int64_t n) {
-    const int64_t heads = out->shape[1], d = out->shape[2], out_bytes = out->dtype.bits / 8, cache_bytes = cache->dtype.bits / 8;
-    const char *from = (const char *)tenon_data(cache) + (page * cache->strides[0] + slot * cache->strides[1]) * cache_bytes;
+    const int64_t heads = out->shape[1], d = out->shape[2], out_bytes = out->dtype.bits / 8,
+                  cache_bytes = cache->dtype.bits / 8;
+    const char *from = (const char *)tenon_data(cache) +
+                       (page * cache->strides[0] + slot * cache->strides[1]) * cache_bytes;
     char *to = (char *)tenon_data(out) + row * out->strides[0] * out_bytes;
     const bool one_scale = !scale || (scale->ndim == 1 && scale->shape[0] == 1);
-    const bool heads_adjoin = one_scale && (heads == 1 || (out->strides[1] == d && cache->strides[2] == d));
-    if (heads_adjoin && out->strides[0] == heads * d && (n == 1 || cache->strides[1] == heads * d)) {
+    const bool heads_adjoin =
+        one_scale && (heads == 1 || (out->strides[1] == d && cache->strides[2] == d));
+    if (heads_adjoin && out->strides[0] == heads * d &&
+        (n == 1 || cache->strides[1] == heads * d)) {
         convert(to, from, n * heads * d, scale ? *tenon_scale_at(scale, 0, 0, 0) : 1);
         return;
     }
-    for (int64_t i = 0; i < n; i++, to += out->strides[0] * out_bytes, from += cache->strides[1] * cache_bytes) {
+    for (int64_t i = 0; i < n;
+         i++, to += out->strides[0] * out_bytes, from += cache->strides[1] * cache_bytes) {
         if (heads_adjoin) {
             convert(to, from, heads * d, scale ? *tenon_scale_at(scale, 0, 0, 0) : 1);
             continue;
         }
         for (int64_t h = 0; h < heads; h++)
-            convert(to + h * out->strides[1] * out_bytes, from + h * cache->strides[2] * cache_bytes, d, scale ? *tenon_scale_at(scale, page, slot + i, h) : 1);
+            convert(to + h * out->strides[1] * out_bytes,
+                    from + h * cache->strides[2] * cache_bytes, d,
+                    scale ? *tenon_scale_at(scale, page, slot + i, h) : 1);
     }
 }
 
@@ -83,8 +98,12 @@ static void gather_some(void *arg, int64_t task, int32_t thread) {
     const job *j = arg;
     const tenon_kv_gather_args *a = j->a;
     const int64_t page_size = a->k->shape[1], end = j->n_rows * (task + 1) / j->n_tasks;
-    const tenon_row_convert_fn convert_k = j->converters->to_from[tenon_number_of(a->key->dtype)][tenon_stored_number(a->k->dtype, a->kv_element)];
-    const tenon_row_convert_fn convert_v = j->converters->to_from[tenon_number_of(a->value->dtype)][tenon_stored_number(a->v->dtype, a->kv_element)];
+    const tenon_row_convert_fn convert_k =
+        j->converters->to_from[tenon_number_of(a->key->dtype)]
+                              [tenon_stored_number(a->k->dtype, a->kv_element)];
+    const tenon_row_convert_fn convert_v =
+        j->converters->to_from[tenon_number_of(a->value->dtype)]
+                              [tenon_stored_number(a->v->dtype, a->kv_element)];
     int64_t row = j->n_rows * task / j->n_tasks;
     (void)thread;
     for (int64_t b = row < end ? sequence_of(j, row) : 0; row < end; b++) {
@@ -97,7 +116,8 @@ static void gather_some(void *arg, int64_t task, int32_t thread) {
             continue;
         }
         while (row < last) {
-            int64_t position = s->visible_begin + row - s->first_row, page = s->pages[position / page_size], slot = position % page_size;
+            int64_t position = s->visible_begin + row - s->first_row,
+                    page = s->pages[position / page_size], slot = position % page_size;
             int64_t n = page_size - slot < last - row ? page_size - slot : last - row;
             copy_rows(convert_k, a->key, row, a->k, a->k_scale, page, slot, n);
             copy_rows(convert_v, a->value, row, a->v, a->v_scale, page, slot, n);
@@ -106,7 +126,8 @@ static void gather_some(void *arg, int64_t task, int32_t thread) {
     }
 }
 
-int32_t tenon_cpu_kv_gather_run(const tenon_kernel_plan *plan, const void *args, tenon_error *error) {
+int32_t tenon_cpu_kv_gather_run(const tenon_kernel_plan *plan, const void *args,
+                                tenon_error *error) {
     const tenon_kv_gather_args *a = args;
     tenon_paged_batch batch = tenon_kv_gather_batch(a, a->k->shape[0], a->k->shape[1]);
     tenon_paged_sequence *sequences = a->workspace;
@@ -117,7 +138,8 @@ int32_t tenon_cpu_kv_gather_run(const tenon_kernel_plan *plan, const void *args,
         for (int64_t b = 0; b < batch.n_sequences; b++)
             if (!tenon_paged_sequence_at(&batch, b, &sequences[b])) sequences[b].kv_len = 0;
     }
-    int64_t bytes = j.n_rows * a->key->shape[1] * (a->key->shape[2] + a->value->shape[2]) * (a->key->dtype.bits / 8);
+    int64_t bytes = j.n_rows * a->key->shape[1] * (a->key->shape[2] + a->value->shape[2]) *
+                    (a->key->dtype.bits / 8);
     j.n_tasks = bytes / TASK_BYTES + 1;
     if (j.n_tasks > j.n_rows) j.n_tasks = j.n_rows;
     if (j.n_tasks > 1)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kv_gather_cpu.h"
 
-static int32_t plan(tenon_kernel_plan *p, tenon_error *error) { return tenon_cpu_kv_gather_plan(p, &tenon_row_converters_x86_avx2, error); }
+static int32_t plan(tenon_kernel_plan *p, tenon_error *error) {
+    return tenon_cpu_kv_gather_plan(p, &tenon_row_converters_x86_avx2, error);
+}
 
 extern const tenon_kernel tenon_cpu_kv_gather_x86_avx2;
 const tenon_kernel tenon_cpu_kv_gather_x86_avx2 = {

@@ -1,44 +1,50 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* matmul over panels: out[m, n] = sum_k a[m, k] w[n, k] + bias[n].
  *
- * Two rows for each instruction set: int8 rounds activations to int8 per 32 (compute DEFAULT, quantized
- * weights), float keeps them. Both take weights packed or as the checkpoint has them, with the same
- * bits. Activations are prepared a round of rows at a time, so that the workspace stays bounded. */
+ * Two rows for each instruction set: int8 rounds activations to int8 per 32 (compute DEFAULT,
+ * quantized weights), float keeps them. Both take weights packed or as the checkpoint has them,
+ * with the same bits. Activations are prepared a round of rows at a time, so that the workspace
+ * stays bounded. */
 #include "cpu_backend.h"
 #include "panel_weights.h"
 
 typedef struct matmul_state {
-    tenon_panel_shape   shape;
+    tenon_panel_shape shape;
     tenon_panel_weights weights;
-    tenon_panel_type    a_type, out_type, bias_type;
-    int64_t             rows; /* of a round */
-    tenon_blob_header   header;
+    tenon_panel_type a_type, out_type, bias_type;
+    int64_t rows; /* of a round */
+    tenon_blob_header header;
 } matmul_state;
 
 typedef struct matmul_call {
     const matmul_state *state;
-    const uint8_t      *a, *bias;
-    uint8_t            *out;
-    int64_t             a_stride, out_stride; /* bytes */
+    const uint8_t *a, *bias;
+    uint8_t *out;
+    int64_t a_stride, out_stride; /* bytes */
 } matmul_call;
 
-static int32_t type_bytes(tenon_panel_type type) { return type == TENON_PANEL_TYPE_F32 ? 4 : 2; }
+static int32_t type_bytes(tenon_panel_type type) {
+    return type == TENON_PANEL_TYPE_F32 ? 4 : 2;
+}
 
 static const char *why_not(const tenon_problem *problem, tenon_reason *reason, int int8) {
     const tenon_matmul_args *a = problem->args;
-    tenon_panel_weights      w;
-    tenon_blob_header        header;
-    tenon_panel_type         type;
+    tenon_panel_weights w;
+    tenon_blob_header header;
+    tenon_panel_type type;
     if ((a->a_quant && a->a_quant->format != TENON_FORMAT_NONE) ||
         !tenon_panel_type_of(a->a->dtype, &type))
-        return tenon_decline(reason, "activations are quantized or not bf16, f16, f32 (format %d, "
-                             "dtype code %d)", a->a_quant ? a->a_quant->format : 0, a->a->dtype.code);
+        return tenon_decline(reason,
+                             "activations are quantized or not bf16, f16, f32 (format %d, "
+                             "dtype code %d)",
+                             a->a_quant ? a->a_quant->format : 0, a->a->dtype.code);
     if (int8 && a->compute == TENON_COMPUTE_EXACT)
         return tenon_decline(reason, "compute=EXACT, this kernel rounds activations to int8");
     const char *why = tenon_panel_weights_from(a->w, a->w_quant, &w, &header, reason);
     if (why) return why;
     if (int8 && tenon_panel_is_plain(w.kind))
-        return tenon_decline(reason, "weights of 16 bits or more: activations keep their precision");
+        return tenon_decline(reason,
+                             "weights of 16 bits or more: activations keep their precision");
     return NULL;
 }
 static const char *why_not_int8(const tenon_problem *problem, tenon_reason *reason) {
@@ -50,9 +56,9 @@ static const char *why_not_float(const tenon_problem *problem, tenon_reason *rea
 
 static int32_t plan(tenon_kernel_plan *self, tenon_error *error) {
     const tenon_matmul_args *a = self->problem.args;
-    const tenon_platform    *platform = self->problem.platform;
-    tenon_reason             reason;
-    matmul_state            *st = tenon_platform_allocate(platform, sizeof *st);
+    const tenon_platform *platform = self->problem.platform;
+    tenon_reason reason;
+    matmul_state *st = tenon_platform_allocate(platform, sizeof *st);
     if (!st)
         return tenon_fail(error, TENON_STATUS_NO_MEMORY, TENON_OP_MATMUL, -1, "matmul: %zu bytes",
                           sizeof *st);
@@ -61,13 +67,14 @@ static int32_t plan(tenon_kernel_plan *self, tenon_error *error) {
     const char *why =
         tenon_panel_weights_from(a->w, a->w_quant, &st->weights, &st->header, &reason);
     if (why)
-        return tenon_fail(error, TENON_STATUS_UNSUPPORTED, TENON_OP_MATMUL, -1, "matmul: w: %s", why);
+        return tenon_fail(error, TENON_STATUS_UNSUPPORTED, TENON_OP_MATMUL, -1, "matmul: w: %s",
+                          why);
     tenon_panel_type_of(a->a->dtype, &st->a_type);
     tenon_panel_type_of(a->out->dtype, &st->out_type);
     if (a->bias) tenon_panel_type_of(a->bias->dtype, &st->bias_type);
 
     const tenon_panel_kernels *kernels = tenon_panel_kernels_for(self->kernel->needs);
-    const tenon_panel_kind     kind = st->weights.kind;
+    const tenon_panel_kind kind = st->weights.kind;
     const int exact = !(self->kernel->traits & TENON_TRAIT_INT8_ACTIVATIONS);
     st->shape = (tenon_panel_shape){.kernels = kernels,
                                     .kind = kind,
@@ -78,9 +85,8 @@ static int32_t plan(tenon_kernel_plan *self, tenon_error *error) {
                                     .n_threads = tenon_cpu_threads(self),
                                     .sums_slots = 1};
     st->rows = tenon_panel_round_rows(&st->shape, a->a->shape[0]);
-    self->workspace_bytes =
-        tenon_panel_rows_bytes(&st->shape, st->rows) +
-        (uint64_t)st->shape.n_threads * tenon_panel_scratch_bytes(&st->shape);
+    self->workspace_bytes = tenon_panel_rows_bytes(&st->shape, st->rows) +
+                            (uint64_t)st->shape.n_threads * tenon_panel_scratch_bytes(&st->shape);
     return TENON_OK;
 }
 
@@ -95,16 +101,16 @@ static const void *row_of(const void *operation, int64_t row) {
 
 static void finish(const tenon_panel_job *job, const tenon_panel_segment *seg, int64_t block,
                    uint8_t *scratch) {
-    const matmul_call  *call = job->operation;
+    const matmul_call *call = job->operation;
     const matmul_state *st = call->state;
-    const int64_t       col = block * TENON_PANEL_COLS;
-    const int64_t       left = st->shape.n - col;
-    const int32_t       n = left < TENON_PANEL_COLS ? (int32_t)left : TENON_PANEL_COLS;
-    float               bias[TENON_PANEL_COLS];
+    const int64_t col = block * TENON_PANEL_COLS;
+    const int64_t left = st->shape.n - col;
+    const int32_t n = left < TENON_PANEL_COLS ? (int32_t)left : TENON_PANEL_COLS;
+    float bias[TENON_PANEL_COLS];
     if (call->bias)
         tenon_panel_load_row(st->bias_type, call->bias + col * type_bytes(st->bias_type), n, bias);
     const float *sums = tenon_panel_sums(job, seg, col, 0, scratch);
-    uint8_t     *out = call->out + seg->origin * call->out_stride + col * type_bytes(st->out_type);
+    uint8_t *out = call->out + seg->origin * call->out_stride + col * type_bytes(st->out_type);
     for (int32_t r = 0; r < seg->rows; r++)
         st->shape.kernels->store(sums + r * TENON_PANEL_COLS, call->bias ? bias : NULL, n,
                                  st->out_type, out + r * call->out_stride);
@@ -112,12 +118,12 @@ static void finish(const tenon_panel_job *job, const tenon_panel_segment *seg, i
 
 static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error *error) {
     const tenon_matmul_args *a = args;
-    const matmul_state      *st = self->state;
-    tenon_panel_weights      weights;
-    tenon_reason             reason;
-    const int32_t status = tenon_panel_weights_at(&st->weights, &st->header, a->w, &weights, &reason);
-    if (status)
-        return tenon_fail(error, status, TENON_OP_MATMUL, -1, "matmul: w: %s", reason.text);
+    const matmul_state *st = self->state;
+    tenon_panel_weights weights;
+    tenon_reason reason;
+    const int32_t status =
+        tenon_panel_weights_at(&st->weights, &st->header, a->w, &weights, &reason);
+    if (status) return tenon_fail(error, status, TENON_OP_MATMUL, -1, "matmul: w: %s", reason.text);
 
     matmul_call call = {.state = st,
                         .a = tenon_data(a->a),
@@ -126,15 +132,15 @@ static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error 
                         .a_stride = a->a->strides[0] * type_bytes(st->a_type),
                         .out_stride = a->out->strides[0] * type_bytes(st->out_type)};
     tenon_panel_segment segments[TENON_PANEL_MAX_ROUND_ROWS / TENON_PANEL_SEGMENT_ROWS];
-    tenon_panel_job     job = {.shape = &st->shape,
-                               .weights = &weights,
-                               .segments = segments,
-                               .prepared = a->workspace,
-                               .row = row_of,
-                               .type = st->a_type,
-                               .finish = finish,
-                               .n_blocks = tenon_panel_count(st->shape.n),
-                               .operation = &call};
+    tenon_panel_job job = {.shape = &st->shape,
+                           .weights = &weights,
+                           .segments = segments,
+                           .prepared = a->workspace,
+                           .row = row_of,
+                           .type = st->a_type,
+                           .finish = finish,
+                           .n_blocks = tenon_panel_count(st->shape.n),
+                           .operation = &call};
     job.scratch = job.prepared + tenon_panel_rows_bytes(&st->shape, st->rows);
     for (int64_t m0 = 0, m = a->a->shape[0]; m0 < m; m0 += st->rows) {
         const int64_t rows = m - m0 < st->rows ? m - m0 : st->rows;

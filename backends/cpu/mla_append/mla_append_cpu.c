@@ -19,12 +19,14 @@ const char *tenon_cpu_mla_append_why_not(const tenon_problem *problem, tenon_rea
     const tenon_mla_append_args *a = problem->args;
     const int last = a->cache->ndim - 1;
     if (a->cache->shape[last] > 1 && a->cache->strides[last] != 1)
-        return tenon_decline(reason, "the cache's rows have stride %lld", (long long)a->cache->strides[last]);
+        return tenon_decline(reason, "the cache's rows have stride %lld",
+                             (long long)a->cache->strides[last]);
     return NULL;
 }
 
 /* The state is the table of converters, which nobody has to free. */
-int32_t tenon_cpu_mla_append_plan(tenon_kernel_plan *plan, const tenon_row_converters *converters, tenon_error *error) {
+int32_t tenon_cpu_mla_append_plan(tenon_kernel_plan *plan, const tenon_row_converters *converters,
+                                  tenon_error *error) {
     (void)error;
     plan->state = (void *)(uintptr_t)converters;
     return TENON_OK;
@@ -37,25 +39,31 @@ static void append_plain(const job *j, uint8_t *row, const uint8_t *latent, cons
     const float scale = a->kv_scale ? *(const float *)tenon_data(a->kv_scale) : 1;
     j->converters->to_from[to][tenon_number_of(a->kv_c->dtype)](row, latent, d_latent, scale);
     if (!rope) return;
-    j->converters->to_from[to][tenon_number_of(a->k_pe->dtype)](row + d_latent * tenon_number_bytes(to), rope, a->k_pe->shape[a->k_pe->ndim - 1], scale);
+    j->converters->to_from[to][tenon_number_of(a->k_pe->dtype)](
+        row + d_latent * tenon_number_bytes(to), rope, a->k_pe->shape[a->k_pe->ndim - 1], scale);
 }
 
 static void append_fp8_ds(const job *j, uint8_t *row, const uint8_t *latent, const uint8_t *rope) {
     const tenon_number from = tenon_number_of(j->a->kv_c->dtype);
     for (int64_t group = 0; group < DS_LATENT / DS_GROUP; group++) {
         const uint8_t *x = latent + group * DS_GROUP * tenon_number_bytes(from);
-        const float scale = tenon_dynamic_scale(j->converters->amax[from](x, DS_GROUP), TENON_NUMBER_E4M3FN);
+        const float scale =
+            tenon_dynamic_scale(j->converters->amax[from](x, DS_GROUP), TENON_NUMBER_E4M3FN);
         memcpy(row + DS_SCALES_AT + group * 4, &scale, sizeof scale);
-        j->converters->to_from[TENON_NUMBER_E4M3FN][from](row + group * DS_GROUP, x, DS_GROUP, scale);
+        j->converters->to_from[TENON_NUMBER_E4M3FN][from](row + group * DS_GROUP, x, DS_GROUP,
+                                                          scale);
     }
-    j->converters->to_from[TENON_NUMBER_BF16][tenon_number_of(j->a->k_pe->dtype)](row + DS_ROPE_AT, rope, DS_ROPE, 1);
+    j->converters->to_from[TENON_NUMBER_BF16][tenon_number_of(j->a->k_pe->dtype)](row + DS_ROPE_AT,
+                                                                                  rope, DS_ROPE, 1);
 }
 
 static void append_some(void *arg, int64_t task, int32_t thread) {
     const job *j = arg;
     const tenon_mla_append_args *a = j->a;
-    const int64_t n_tokens = a->kv_c->shape[0], page_size = a->cache->shape[1], n_slots = a->cache->shape[0] * page_size;
-    const int64_t latent_step = a->kv_c->strides[0] * (a->kv_c->dtype.bits / 8), rope_step = a->k_pe->strides[0] * (a->k_pe->dtype.bits / 8);
+    const int64_t n_tokens = a->kv_c->shape[0], page_size = a->cache->shape[1],
+                  n_slots = a->cache->shape[0] * page_size;
+    const int64_t latent_step = a->kv_c->strides[0] * (a->kv_c->dtype.bits / 8),
+                  rope_step = a->k_pe->strides[0] * (a->k_pe->dtype.bits / 8);
     const int64_t cache_bytes = a->cache->dtype.bits / 8;
     const tenon_number index = tenon_number_of(a->slot_mapping->dtype);
     (void)thread;
@@ -63,21 +71,28 @@ static void append_some(void *arg, int64_t task, int32_t thread) {
         int64_t place = tenon_index_load(index, tenon_data(a->slot_mapping), t);
         if (place == -1) continue;
         if (place < 0 || place >= n_slots) {
-            tenon_report_fault(a->fault, TENON_OP_MLA_APPEND, TENON_FAULT_PAGE_OUT_OF_RANGE, t, place, n_slots);
+            tenon_report_fault(a->fault, TENON_OP_MLA_APPEND, TENON_FAULT_PAGE_OUT_OF_RANGE, t,
+                               place, n_slots);
             continue;
         }
-        uint8_t *row = (uint8_t *)tenon_data(a->cache) + (place / page_size * a->cache->strides[0] + place % page_size * a->cache->strides[1]) * cache_bytes;
+        uint8_t *row =
+            (uint8_t *)tenon_data(a->cache) +
+            (place / page_size * a->cache->strides[0] + place % page_size * a->cache->strides[1]) *
+                cache_bytes;
         const uint8_t *latent = (const uint8_t *)tenon_data(a->kv_c) + t * latent_step;
         const uint8_t *rope = tenon_data(a->k_pe); /* NULL where there is no rope part */
         if (rope) rope += t * rope_step;
-        (a->cache_format == TENON_MLA_CACHE_FP8_DS ? append_fp8_ds : append_plain)(j, row, latent, rope);
+        (a->cache_format == TENON_MLA_CACHE_FP8_DS ? append_fp8_ds : append_plain)(j, row, latent,
+                                                                                   rope);
     }
 }
 
-int32_t tenon_cpu_mla_append_run(const tenon_kernel_plan *plan, const void *args, tenon_error *error) {
+int32_t tenon_cpu_mla_append_run(const tenon_kernel_plan *plan, const void *args,
+                                 tenon_error *error) {
     const tenon_mla_append_args *a = args;
     const int64_t n_tokens = a->kv_c->shape[0];
-    job j = {a, plan->state, n_tokens * a->kv_c->shape[1] * (a->kv_c->dtype.bits / 8) / TASK_BYTES + 1};
+    job j = {a, plan->state,
+             n_tokens * a->kv_c->shape[1] * (a->kv_c->dtype.bits / 8) / TASK_BYTES + 1};
     (void)error;
     if (j.n_tasks > n_tokens) j.n_tasks = n_tokens;
     if (j.n_tasks > 1)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mla_append_cpu.h"
 
-static int32_t plan(tenon_kernel_plan *p, tenon_error *error) { return tenon_cpu_mla_append_plan(p, &tenon_row_converters_scalar, error); }
+static int32_t plan(tenon_kernel_plan *p, tenon_error *error) {
+    return tenon_cpu_mla_append_plan(p, &tenon_row_converters_scalar, error);
+}
 
 extern const tenon_kernel tenon_cpu_mla_append_scalar;
 const tenon_kernel tenon_cpu_mla_append_scalar = {

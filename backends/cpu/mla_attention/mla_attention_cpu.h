@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Latent attention is attention with one KV head whose values are the first d_latent elements of its keys: the rows here hand it to
- * the attention row of the same instruction set. A float cache is handed over as it stands; a quantized one is converted first, one
- * sequence at a time, into the workspace. */
+/* Latent attention is attention with one KV head whose values are the first d_latent elements of
+ * its keys: the rows here hand it to the attention row of the same instruction set. A float cache
+ * is handed over as it stands; a quantized one is converted first, one sequence at a time, into the
+ * workspace. */
 #ifndef TENON_MLA_ATTENTION_CPU_H
 #define TENON_MLA_ATTENTION_CPU_H
 
@@ -15,14 +16,18 @@ typedef struct tenon_mla_level {
     tenon_number converted; /* type that quantized caches are converted to */
 } tenon_mla_level;
 
-const char *tenon_cpu_mla_attention_why_not(const tenon_mla_level *level, const tenon_problem *problem, tenon_reason *reason);
-int32_t tenon_cpu_mla_attention_plan(const tenon_mla_level *level, tenon_kernel_plan *plan, tenon_error *error);
-int32_t tenon_cpu_mla_attention_run(const tenon_kernel_plan *plan, const void *args, tenon_error *error);
+const char *tenon_cpu_mla_attention_why_not(const tenon_mla_level *level,
+                                            const tenon_problem *problem, tenon_reason *reason);
+int32_t tenon_cpu_mla_attention_plan(const tenon_mla_level *level, tenon_kernel_plan *plan,
+                                     tenon_error *error);
+int32_t tenon_cpu_mla_attention_run(const tenon_kernel_plan *plan, const void *args,
+                                    tenon_error *error);
 void tenon_cpu_mla_attention_release(tenon_kernel_plan *plan);
 
 /* What the rows have in common. */
-#define TENON_CPU_MLA_ATTENTION_ROW                                                                 \
-    .op = TENON_OP_MLA_ATTENTION, .traits = TENON_TRAIT_DETERMINISTIC | TENON_TRAIT_BATCH_INVARIANT, .checked_on = "hardware", \
+#define TENON_CPU_MLA_ATTENTION_ROW                                                                \
+    .op = TENON_OP_MLA_ATTENTION,                                                                  \
+    .traits = TENON_TRAIT_DETERMINISTIC | TENON_TRAIT_BATCH_INVARIANT, .checked_on = "hardware",   \
     .run = tenon_cpu_mla_attention_run, .release = tenon_cpu_mla_attention_release
 
 #endif /* TENON_MLA_ATTENTION_CPU_H */

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The fused call on the CPU:
  *
- *     sort pairs by expert -> gate_up over gathered rows of x, activation -> down -> weighted sum per token
+ *     sort pairs by expert -> gate_up over gathered rows of x, activation -> down -> weighted sum
+ * per token
  *
- * with the grouped matmuls of panel/, so weights are read packed or as the checkpoint has them. A pair's result waits in f32 for the sum,
- * whose order is that of the slots: the result depends neither on threads nor on the batch. Rows between the matmuls are f32, or bf16
- * where x and down are (and compute is DEFAULT), which is what lets both matmuls use bf16 dot products. README.md has the numbers. */
+ * with the grouped matmuls of panel/, so weights are read packed or as the checkpoint has them. A
+ * pair's result waits in f32 for the sum, whose order is that of the slots: the result depends
+ * neither on threads nor on the batch. Rows between the matmuls are f32, or bf16 where x and down
+ * are (and compute is DEFAULT), which is what lets both matmuls use bf16 dot products. README.md
+ * has the numbers. */
 #include "combine_rows.h"
 #include "moe_activation.h"
 #include "moe_cpu.h"
@@ -13,15 +16,19 @@
 
 /* ---- planning ---- */
 
-static const char *weight_from(const DLTensor *w, const tenon_quant *quant, tenon_moe_weight *out, tenon_reason *reason) {
+static const char *weight_from(const DLTensor *w, const tenon_quant *quant, tenon_moe_weight *out,
+                               tenon_reason *reason) {
     return tenon_panel_weights_from(w, quant, &out->weights, &out->header, reason);
 }
 
-static const char *weights_from(const tenon_moe_args *a, tenon_moe_state *st, tenon_reason *reason) {
+static const char *weights_from(const tenon_moe_args *a, tenon_moe_state *st,
+                                tenon_reason *reason) {
     const char *why = weight_from(a->gate_up, a->gate_up_quant, &st->routed.up, reason);
     if (!why) why = weight_from(a->down, a->down_quant, &st->routed.down, reason);
-    if (!why && a->shared_gate_up) why = weight_from(a->shared_gate_up, a->shared_gate_up_quant, &st->shared.up, reason);
-    if (!why && a->shared_gate_up) why = weight_from(a->shared_down, a->shared_down_quant, &st->shared.down, reason);
+    if (!why && a->shared_gate_up)
+        why = weight_from(a->shared_gate_up, a->shared_gate_up_quant, &st->shared.up, reason);
+    if (!why && a->shared_gate_up)
+        why = weight_from(a->shared_down, a->shared_down_quant, &st->shared.down, reason);
     return why;
 }
 
@@ -29,42 +36,60 @@ static const char *why_not(const tenon_problem *problem, tenon_reason *reason, b
     const tenon_moe_args *a = problem->args;
     tenon_moe_state st;
     if (a->topk_ids->shape[1] > TENON_MOE_MAX_TOPK + TENON_MOE_MAX_SHARED)
-        return tenon_decline(reason, "k=%lld, at most %d", (long long)a->topk_ids->shape[1], TENON_MOE_MAX_TOPK + TENON_MOE_MAX_SHARED);
-    if (int8 && a->compute == TENON_COMPUTE_EXACT) return tenon_decline(reason, "compute=EXACT, this kernel rounds activations to int8");
+        return tenon_decline(reason, "k=%lld, at most %d", (long long)a->topk_ids->shape[1],
+                             TENON_MOE_MAX_TOPK + TENON_MOE_MAX_SHARED);
+    if (int8 && a->compute == TENON_COMPUTE_EXACT)
+        return tenon_decline(reason, "compute=EXACT, this kernel rounds activations to int8");
     const char *why = weights_from(a, &st, reason);
     if (why) return why;
-    bool plain = tenon_panel_is_plain(st.routed.up.weights.kind) && tenon_panel_is_plain(st.routed.down.weights.kind);
-    if (a->shared_gate_up) plain = plain && tenon_panel_is_plain(st.shared.up.weights.kind) && tenon_panel_is_plain(st.shared.down.weights.kind);
-    return int8 && plain ? tenon_decline(reason, "weights of 16 bits or more: activations keep their precision") : NULL;
+    bool plain = tenon_panel_is_plain(st.routed.up.weights.kind) &&
+                 tenon_panel_is_plain(st.routed.down.weights.kind);
+    if (a->shared_gate_up)
+        plain = plain && tenon_panel_is_plain(st.shared.up.weights.kind) &&
+                tenon_panel_is_plain(st.shared.down.weights.kind);
+    return int8 && plain
+               ? tenon_decline(reason,
+                               "weights of 16 bits or more: activations keep their precision")
+               : NULL;
 }
-static const char *why_not_int8(const tenon_problem *problem, tenon_reason *reason) { return why_not(problem, reason, true); }
-static const char *why_not_float(const tenon_problem *problem, tenon_reason *reason) { return why_not(problem, reason, false); }
+static const char *why_not_int8(const tenon_problem *problem, tenon_reason *reason) {
+    return why_not(problem, reason, true);
+}
+static const char *why_not_float(const tenon_problem *problem, tenon_reason *reason) {
+    return why_not(problem, reason, false);
+}
 
-static void shape_weight(const tenon_kernel_plan *plan, tenon_moe_weight *w, tenon_panel_type in_type) {
+static void shape_weight(const tenon_kernel_plan *plan, tenon_moe_weight *w,
+                         tenon_panel_type in_type) {
     const tenon_panel_kernels *kernels = tenon_panel_kernels_for(plan->kernel->needs);
     const int exact = !(plan->kernel->traits & TENON_TRAIT_INT8_ACTIVATIONS);
-    w->shape = (tenon_panel_shape){.kernels = kernels,
-                                   .kind = w->weights.kind,
-                                   .mode = tenon_panel_mode_for(kernels, w->weights.kind, in_type, exact),
-                                   .n = w->weights.n,
-                                   .k = w->weights.k,
-                                   .units = tenon_panel_units(w->weights.kind, w->weights.k),
-                                   .n_threads = tenon_cpu_threads(plan),
-                                   .sums_slots = TENON_PANEL_GATE_SUMS};
+    w->shape =
+        (tenon_panel_shape){.kernels = kernels,
+                            .kind = w->weights.kind,
+                            .mode = tenon_panel_mode_for(kernels, w->weights.kind, in_type, exact),
+                            .n = w->weights.n,
+                            .k = w->weights.k,
+                            .units = tenon_panel_units(w->weights.kind, w->weights.k),
+                            .n_threads = tenon_cpu_threads(plan),
+                            .sums_slots = TENON_PANEL_GATE_SUMS};
 }
 
-static void shape_pair(const tenon_kernel_plan *plan, const tenon_moe_state *st, const DLTensor *up_bias, const DLTensor *down_bias, tenon_panel_type first_type,
-                       tenon_moe_pair *pair) {
+static void shape_pair(const tenon_kernel_plan *plan, const tenon_moe_state *st,
+                       const DLTensor *up_bias, const DLTensor *down_bias,
+                       tenon_panel_type first_type, tenon_moe_pair *pair) {
     const tenon_moe_args *a = plan->problem.args;
     const int gated = tenon_activation_is_gated(a->activation);
     shape_weight(plan, &pair->up, first_type);
     shape_weight(plan, &pair->down, st->between_type);
-    pair->up.gate = (tenon_panel_gate){.epilogue = {a->activation, tenon_activation_alpha(a->alpha), a->limit},
-                                       .gate_layout = a->gate_layout,
-                                       .gated = gated,
-                                       .n_out = pair->down.weights.k,
-                                       .out_type = st->between_type};
-    pair->down.gate = (tenon_panel_gate){.epilogue = {TENON_ACTIVATION_NONE, 0, 0}, .n_out = st->hidden, .out_type = TENON_PANEL_TYPE_F32};
+    pair->up.gate =
+        (tenon_panel_gate){.epilogue = {a->activation, tenon_activation_alpha(a->alpha), a->limit},
+                           .gate_layout = a->gate_layout,
+                           .gated = gated,
+                           .n_out = pair->down.weights.k,
+                           .out_type = st->between_type};
+    pair->down.gate = (tenon_panel_gate){.epilogue = {TENON_ACTIVATION_NONE, 0, 0},
+                                         .n_out = st->hidden,
+                                         .out_type = TENON_PANEL_TYPE_F32};
     if (up_bias) tenon_panel_type_of(up_bias->dtype, &pair->up.gate.bias_type);
     if (down_bias) tenon_panel_type_of(down_bias->dtype, &pair->down.gate.bias_type);
 }
@@ -75,10 +100,13 @@ static uint64_t take(tenon_moe_state *st, uint64_t bytes) {
     return at;
 }
 
-static uint64_t larger(uint64_t a, uint64_t b) { return a > b ? a : b; }
+static uint64_t larger(uint64_t a, uint64_t b) {
+    return a > b ? a : b;
+}
 
 static int64_t width_between(const tenon_moe_state *st) {
-    const int64_t routed = st->routed.down.weights.k, shared = st->has_shared ? st->shared.down.weights.k : 0;
+    const int64_t routed = st->routed.down.weights.k,
+                  shared = st->has_shared ? st->shared.down.weights.k : 0;
     return st->k * routed > shared ? st->k * routed : shared; /* of a token */
 }
 
@@ -93,9 +121,12 @@ static void lay_out(tenon_moe_state *st, bool on_input, int32_t n_threads) {
     }
     st->sort_at = take(st, tenon_pair_sort_bytes(pairs, st->local, n_threads));
     st->pair_at = take(st, (uint64_t)pairs * 4);
-    st->segments_at = take(st, (uint64_t)(st->local + TENON_PANEL_MAX_ROUND_ROWS / TENON_PANEL_SEGMENT_ROWS + 1) * sizeof(tenon_panel_segment));
+    st->segments_at =
+        take(st, (uint64_t)(st->local + TENON_PANEL_MAX_ROUND_ROWS / TENON_PANEL_SEGMENT_ROWS + 1) *
+                     sizeof(tenon_panel_segment));
     st->scaled_at = take(st, on_input ? (uint64_t)(st->chunk_tokens * st->hidden) * 4 : 0);
-    st->between_at = take(st, (uint64_t)(st->chunk_tokens * width_between(st) * tenon_panel_type_bytes(st->between_type)));
+    st->between_at = take(st, (uint64_t)(st->chunk_tokens * width_between(st) *
+                                         tenon_panel_type_bytes(st->between_type)));
     st->y_at = take(st, (uint64_t)(pairs * st->hidden) * 4);
     st->shared_at = take(st, st->has_shared ? (uint64_t)(st->chunk_tokens * st->hidden) * 4 : 0);
     st->prepared_at = take(st, prepared);
@@ -107,7 +138,9 @@ static int32_t plan_call(tenon_kernel_plan *plan, tenon_error *error) {
     const bool on_input = (a->flags & TENON_MOE_WEIGHT_ON_INPUT) != 0;
     tenon_reason reason;
     tenon_moe_state *st = tenon_platform_allocate(plan->problem.platform, sizeof *st);
-    if (!st) return tenon_fail(error, TENON_STATUS_NO_MEMORY, TENON_OP_MOE, -1, "moe: %zu bytes", sizeof *st);
+    if (!st)
+        return tenon_fail(error, TENON_STATUS_NO_MEMORY, TENON_OP_MOE, -1, "moe: %zu bytes",
+                          sizeof *st);
     memset(st, 0, sizeof *st);
     plan->state = st;
     const char *why = weights_from(a, st, &reason);
@@ -118,21 +151,30 @@ static int32_t plan_call(tenon_kernel_plan *plan, tenon_error *error) {
     st->k = a->topk_ids->shape[1];
     st->has_shared = a->shared_gate_up != NULL;
     tenon_panel_type_of(a->x->dtype, &st->x_type);
-    st->first_type = on_input ? TENON_PANEL_TYPE_F32 : st->x_type; /* x times the weight is rounded no further than to f32 */
-    const bool bf16 = st->x_type == TENON_PANEL_TYPE_BF16 && st->routed.down.weights.kind == TENON_PANEL_BF16 && a->compute == TENON_COMPUTE_DEFAULT;
+    st->first_type = on_input
+                         ? TENON_PANEL_TYPE_F32
+                         : st->x_type; /* x times the weight is rounded no further than to f32 */
+    const bool bf16 = st->x_type == TENON_PANEL_TYPE_BF16 &&
+                      st->routed.down.weights.kind == TENON_PANEL_BF16 &&
+                      a->compute == TENON_COMPUTE_DEFAULT;
     st->between_type = bf16 ? TENON_PANEL_TYPE_BF16 : TENON_PANEL_TYPE_F32;
     shape_pair(plan, st, a->gate_up_bias, a->down_bias, st->first_type, &st->routed);
     if (st->has_shared) shape_pair(plan, st, NULL, NULL, st->x_type, &st->shared);
 
     const int64_t token_bytes = 4 * st->k * st->hidden, tokens = a->x->shape[0];
-    const int64_t fit = token_bytes && token_bytes < TENON_MOE_Y_BYTES ? TENON_MOE_Y_BYTES / token_bytes : token_bytes ? 1 : tokens;
+    const int64_t fit = token_bytes && token_bytes < TENON_MOE_Y_BYTES
+                            ? TENON_MOE_Y_BYTES / token_bytes
+                        : token_bytes ? 1
+                                      : tokens;
     st->chunk_tokens = tokens < fit ? tokens : fit;
     lay_out(st, on_input, tenon_cpu_threads(plan));
     plan->workspace_bytes = st->bytes;
     return TENON_OK;
 }
 
-static void release(tenon_kernel_plan *plan) { tenon_platform_release(plan->problem.platform, plan->state, sizeof(tenon_moe_state)); }
+static void release(tenon_kernel_plan *plan) {
+    tenon_platform_release(plan->problem.platform, plan->state, sizeof(tenon_moe_state));
+}
 
 /* ---- running ---- */
 
@@ -150,8 +192,10 @@ static void scale_token(void *arg, int64_t t, int32_t thread) {
     const chunk *c = arg;
     const tenon_moe_args *a = c->args;
     const int64_t hidden = c->state->hidden, token = c->token0 + t;
-    const char *x = (const char *)tenon_data(a->x) + token * a->x->strides[0] * (a->x->dtype.bits / 8);
-    const float weight = ((const float *)tenon_data(a->topk_weights))[token * a->topk_weights->strides[0]];
+    const char *x =
+        (const char *)tenon_data(a->x) + token * a->x->strides[0] * (a->x->dtype.bits / 8);
+    const float weight =
+        ((const float *)tenon_data(a->topk_weights))[token * a->topk_weights->strides[0]];
     float *out = (float *)(void *)(c->workspace + c->state->scaled_at) + t * hidden;
     (void)thread;
     tenon_panel_load_row(c->state->x_type, x, (int32_t)hidden, out);
@@ -165,19 +209,21 @@ static void combine_token(void *arg, int64_t t, int32_t thread) {
     const tenon_moe_args *a = c->args;
     const int64_t token = c->token0 + t;
     const int on_input = (a->flags & TENON_MOE_WEIGHT_ON_INPUT) != 0;
-    const float *weights = (const float *)tenon_data(a->topk_weights) + token * a->topk_weights->strides[0];
+    const float *weights =
+        (const float *)tenon_data(a->topk_weights) + token * a->topk_weights->strides[0];
     const float *y = (const float *)(const void *)(c->workspace + st->y_at);
     const void *row[TENON_MOE_MAX_TOPK + TENON_MOE_MAX_SHARED];
     float weight[TENON_MOE_MAX_TOPK + TENON_MOE_MAX_SHARED];
-    tenon_combine_span span = {.row = row,
-                               .weight = weight,
-                               .scale = a->routed_scale == 0 ? 1 : a->routed_scale,
-                               .shared = st->has_shared ? c->workspace + st->shared_at + t * st->hidden * 4 : NULL,
-                               .out = (char *)tenon_data(a->out) + token * a->out->strides[0] * (a->out->dtype.bits / 8),
-                               .count = st->hidden,
-                               .row_type = TENON_NUMBER_F32,
-                               .shared_type = TENON_NUMBER_F32,
-                               .out_type = tenon_number_of(a->out->dtype)};
+    tenon_combine_span span = {
+        .row = row,
+        .weight = weight,
+        .scale = a->routed_scale == 0 ? 1 : a->routed_scale,
+        .shared = st->has_shared ? c->workspace + st->shared_at + t * st->hidden * 4 : NULL,
+        .out = (char *)tenon_data(a->out) + token * a->out->strides[0] * (a->out->dtype.bits / 8),
+        .count = st->hidden,
+        .row_type = TENON_NUMBER_F32,
+        .shared_type = TENON_NUMBER_F32,
+        .out_type = tenon_number_of(a->out->dtype)};
     (void)thread;
     for (int64_t slot = 0; slot < st->k; slot++) {
         const int64_t r = c->sort.row[t * st->k + slot];
@@ -189,7 +235,8 @@ static void combine_token(void *arg, int64_t t, int32_t thread) {
 }
 
 /* Sorts the chunk's pairs and turns the order round: the pair of each row. */
-static void sort_chunk(chunk *c, int32_t *pair_of, int64_t max_pairs, int32_t n_threads, tenon_cpu_pool *pool) {
+static void sort_chunk(chunk *c, int32_t *pair_of, int64_t max_pairs, int32_t n_threads,
+                       tenon_cpu_pool *pool) {
     const tenon_moe_args *a = c->args;
     int64_t shape[2] = {c->tokens, c->state->k};
     DLTensor ids = *a->topk_ids;
@@ -211,27 +258,48 @@ static void sort_chunk(chunk *c, int32_t *pair_of, int64_t max_pairs, int32_t n_
 }
 
 /* Both matmuls of one pair of weights. */
-static void feed_forward(const chunk *c, const tenon_moe_pair *pair, const tenon_panel_weights w[2], const DLTensor *up_bias, const DLTensor *down_bias, tenon_moe_rows in,
-                         tenon_panel_type in_type, const int32_t *first, const int32_t *count, int64_t experts, uint8_t *y, tenon_cpu_pool *pool) {
+static void feed_forward(const chunk *c, const tenon_moe_pair *pair, const tenon_panel_weights w[2],
+                         const DLTensor *up_bias, const DLTensor *down_bias, tenon_moe_rows in,
+                         tenon_panel_type in_type, const int32_t *first, const int32_t *count,
+                         int64_t experts, uint8_t *y, tenon_cpu_pool *pool) {
     const tenon_moe_state *st = c->state;
     uint8_t *between = c->workspace + st->between_at;
     const int64_t between_bytes = pair->down.weights.k * tenon_panel_type_bytes(st->between_type);
-    const tenon_moe_product up = {&pair->up, &w[0], up_bias, in, in_type, between, between_bytes, first, count, experts};
-    const tenon_moe_product down = {&pair->down, &w[1], down_bias, {between, between_bytes, NULL, 1}, st->between_type, y, st->hidden * 4, first, count, experts};
+    const tenon_moe_product up = {&pair->up, &w[0],         up_bias, in,    in_type,
+                                  between,   between_bytes, first,   count, experts};
+    const tenon_moe_product down = {&pair->down,
+                                    &w[1],
+                                    down_bias,
+                                    {between, between_bytes, NULL, 1},
+                                    st->between_type,
+                                    y,
+                                    st->hidden * 4,
+                                    first,
+                                    count,
+                                    experts};
     tenon_moe_multiply(st, c->workspace, &up, pool);
     tenon_moe_multiply(st, c->workspace, &down, pool);
 }
 
 /* The four weights at the run's addresses: gate_up, down, and those of the shared expert. */
-static int32_t open_weights(const tenon_moe_state *st, const tenon_moe_args *a, tenon_panel_weights w[4], tenon_reason *why) {
-    int32_t status = tenon_panel_weights_at(&st->routed.up.weights, &st->routed.up.header, a->gate_up, &w[0], why);
-    if (!status) status = tenon_panel_weights_at(&st->routed.down.weights, &st->routed.down.header, a->down, &w[1], why);
-    if (!status && st->has_shared) status = tenon_panel_weights_at(&st->shared.up.weights, &st->shared.up.header, a->shared_gate_up, &w[2], why);
-    if (!status && st->has_shared) status = tenon_panel_weights_at(&st->shared.down.weights, &st->shared.down.header, a->shared_down, &w[3], why);
+static int32_t open_weights(const tenon_moe_state *st, const tenon_moe_args *a,
+                            tenon_panel_weights w[4], tenon_reason *why) {
+    int32_t status = tenon_panel_weights_at(&st->routed.up.weights, &st->routed.up.header,
+                                            a->gate_up, &w[0], why);
+    if (!status)
+        status = tenon_panel_weights_at(&st->routed.down.weights, &st->routed.down.header, a->down,
+                                        &w[1], why);
+    if (!status && st->has_shared)
+        status = tenon_panel_weights_at(&st->shared.up.weights, &st->shared.up.header,
+                                        a->shared_gate_up, &w[2], why);
+    if (!status && st->has_shared)
+        status = tenon_panel_weights_at(&st->shared.down.weights, &st->shared.down.header,
+                                        a->shared_down, &w[3], why);
     return status;
 }
 
-static void run_chunk(chunk *c, const tenon_panel_weights w[4], int32_t n_threads, tenon_cpu_pool *pool) {
+static void run_chunk(chunk *c, const tenon_panel_weights w[4], int32_t n_threads,
+                      tenon_cpu_pool *pool) {
     const tenon_moe_state *st = c->state;
     const tenon_moe_args *a = c->args;
     const int64_t x_bytes = a->x->strides[0] * (a->x->dtype.bits / 8);
@@ -244,11 +312,13 @@ static void run_chunk(chunk *c, const tenon_panel_weights w[4], int32_t n_thread
         tenon_cpu_pool_run(pool, c->tokens, scale_token, c);
         in.base = c->workspace + st->scaled_at, in.stride_bytes = st->hidden * 4;
     }
-    feed_forward(c, &st->routed, w, a->gate_up_bias, a->down_bias, in, st->first_type, c->sort.first, c->sort.count, st->local, c->workspace + st->y_at, pool);
+    feed_forward(c, &st->routed, w, a->gate_up_bias, a->down_bias, in, st->first_type,
+                 c->sort.first, c->sort.count, st->local, c->workspace + st->y_at, pool);
     if (st->has_shared) {
         const int32_t first = 0, count = (int32_t)c->tokens;
         const tenon_moe_rows rows = {x, x_bytes, NULL, 1};
-        feed_forward(c, &st->shared, w + 2, NULL, NULL, rows, st->x_type, &first, &count, 1, c->workspace + st->shared_at, pool);
+        feed_forward(c, &st->shared, w + 2, NULL, NULL, rows, st->x_type, &first, &count, 1,
+                     c->workspace + st->shared_at, pool);
     }
     tenon_cpu_pool_run(pool, c->tokens, combine_token, c);
 }
@@ -261,10 +331,13 @@ static int32_t run(const tenon_kernel_plan *plan, const void *args, tenon_error 
     const int32_t status = open_weights(st, a, w, &reason);
     if (status) return tenon_fail(error, status, TENON_OP_MOE, -1, "moe: %s", reason.text);
 
-    chunk c = {.state = st, .args = a, .combine = tenon_combine_rows_scalar, .workspace = a->workspace};
+    chunk c = {
+        .state = st, .args = a, .combine = tenon_combine_rows_scalar, .workspace = a->workspace};
 #if defined(__x86_64__)
-    if (!tenon_cpu_missing(plan->kernel->needs, TENON_CPU_LEVEL_AVX2)) c.combine = tenon_combine_rows_x86_avx2;
-    if (!tenon_cpu_missing(plan->kernel->needs, TENON_CPU_LEVEL_AVX512)) c.combine = tenon_combine_rows_x86_avx512;
+    if (!tenon_cpu_missing(plan->kernel->needs, TENON_CPU_LEVEL_AVX2))
+        c.combine = tenon_combine_rows_x86_avx2;
+    if (!tenon_cpu_missing(plan->kernel->needs, TENON_CPU_LEVEL_AVX512))
+        c.combine = tenon_combine_rows_x86_avx512;
 #endif
     for (int64_t tokens = a->x->shape[0]; c.token0 < tokens; c.token0 += c.tokens) {
         c.tokens = tokens - c.token0 < st->chunk_tokens ? tokens - c.token0 : st->chunk_tokens;
@@ -273,18 +346,18 @@ static int32_t run(const tenon_kernel_plan *plan, const void *args, tenon_error 
     return TENON_OK;
 }
 
-#define ROW(symbol, mode, feature_bits, more_traits)                                                \
-    extern const tenon_kernel tenon_##symbol;                                                       \
-    const tenon_kernel tenon_##symbol = {                                                           \
-        .name = #symbol,                                                                            \
-        .op = TENON_OP_MOE,                                                                         \
-        .traits = TENON_TRAIT_DETERMINISTIC | TENON_TRAIT_BATCH_INVARIANT | (more_traits),          \
-        .needs = (feature_bits),                                                                    \
-        .checked_on = "hardware",                                                                   \
-        .why_not = why_not_##mode,                                                                  \
-        .plan = plan_call,                                                                          \
-        .run = run,                                                                                 \
-        .release = release,                                                                         \
+#define ROW(symbol, mode, feature_bits, more_traits)                                               \
+    extern const tenon_kernel tenon_##symbol;                                                      \
+    const tenon_kernel tenon_##symbol = {                                                          \
+        .name = #symbol,                                                                           \
+        .op = TENON_OP_MOE,                                                                        \
+        .traits = TENON_TRAIT_DETERMINISTIC | TENON_TRAIT_BATCH_INVARIANT | (more_traits),         \
+        .needs = (feature_bits),                                                                   \
+        .checked_on = "hardware",                                                                  \
+        .why_not = why_not_##mode,                                                                 \
+        .plan = plan_call,                                                                         \
+        .run = run,                                                                                \
+        .release = release,                                                                        \
     };
 #if defined(__x86_64__)
 ROW(cpu_moe_int8_x86_avx512vnni, int8, TENON_CPU_LEVEL_AVX512VNNI, TENON_TRAIT_INT8_ACTIVATIONS)

@@ -9,7 +9,8 @@
 #include "panel_weights.h"
 
 enum {
-    TENON_MOE_Y_BYTES = 128 << 20 /* results that wait for the sum at a time; more tokens are taken in chunks */
+    TENON_MOE_Y_BYTES =
+        128 << 20 /* results that wait for the sum at a time; more tokens are taken in chunks */
 };
 
 /* One of the four weights. */
@@ -29,10 +30,12 @@ typedef struct tenon_moe_pair {
 typedef struct tenon_moe_state {
     tenon_moe_pair routed, shared;
     bool has_shared;
-    tenon_panel_type x_type, first_type, between_type; /* of x, of what gate_up reads, of the rows between */
+    tenon_panel_type x_type, first_type,
+        between_type; /* of x, of what gate_up reads, of the rows between */
     int64_t local, hidden, k, chunk_tokens;
     /* offsets in the workspace */
-    uint64_t sort_at, pair_at, segments_at, scaled_at, between_at, y_at, shared_at, prepared_at, scratch_at, bytes;
+    uint64_t sort_at, pair_at, segments_at, scaled_at, between_at, y_at, shared_at, prepared_at,
+        scratch_at, bytes;
 } tenon_moe_state;
 
 /* Rows in a memory of their own, or picked from x. */
@@ -43,7 +46,8 @@ typedef struct tenon_moe_rows {
     int64_t k;
 } tenon_moe_rows;
 
-/* out[r] = act(in[r] . w[e]^T + bias[e]) for the rows [first[e], first[e] + count[e]) of each expert; w: the run's weights. */
+/* out[r] = act(in[r] . w[e]^T + bias[e]) for the rows [first[e], first[e] + count[e]) of each
+ * expert; w: the run's weights. */
 typedef struct tenon_moe_product {
     const tenon_moe_weight *weight;
     const tenon_panel_weights *w;
@@ -56,6 +60,7 @@ typedef struct tenon_moe_product {
     int64_t experts;
 } tenon_moe_product;
 
-void tenon_moe_multiply(const tenon_moe_state *state, uint8_t *workspace, const tenon_moe_product *product, tenon_cpu_pool *pool);
+void tenon_moe_multiply(const tenon_moe_state *state, uint8_t *workspace,
+                        const tenon_moe_product *product, tenon_cpu_pool *pool);
 
 #endif /* TENON_MOE_CPU_H */

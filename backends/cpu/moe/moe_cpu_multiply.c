@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A grouped matmul over sorted rows, in rounds of a bounded number of prepared rows. Experts keep their order, so that an expert's
- * weights are read once unless its rows are cut by the end of a round. */
+/* A grouped matmul over sorted rows, in rounds of a bounded number of prepared rows. Experts keep
+ * their order, so that an expert's weights are read once unless its rows are cut by the end of a
+ * round. */
 #include "moe_cpu.h"
 
 static const void *row_of(const void *operation, int64_t r) {
@@ -13,14 +14,19 @@ static void target_of(const void *operation, int64_t r, tenon_panel_target *targ
     target->out = p->out + r * p->out_stride_bytes;
 }
 
-static void finish(const tenon_panel_job *job, const tenon_panel_segment *segment, int64_t block, uint8_t *scratch) {
+static void finish(const tenon_panel_job *job, const tenon_panel_segment *segment, int64_t block,
+                   uint8_t *scratch) {
     const tenon_moe_product *p = job->operation;
     const tenon_panel_gate *gate = &p->weight->gate;
-    const uint8_t *bias = p->bias ? (const uint8_t *)tenon_data(p->bias) + segment->expert * p->bias->strides[0] * tenon_panel_type_bytes(gate->bias_type) : NULL;
+    const uint8_t *bias =
+        p->bias ? (const uint8_t *)tenon_data(p->bias) + segment->expert * p->bias->strides[0] *
+                                                             tenon_panel_type_bytes(gate->bias_type)
+                : NULL;
     tenon_panel_gate_finish(job, segment, block, scratch, gate, bias, target_of);
 }
 
-void tenon_moe_multiply(const tenon_moe_state *state, uint8_t *workspace, const tenon_moe_product *p, tenon_cpu_pool *pool) {
+void tenon_moe_multiply(const tenon_moe_state *state, uint8_t *workspace,
+                        const tenon_moe_product *p, tenon_cpu_pool *pool) {
     tenon_panel_segment *segments = (tenon_panel_segment *)(void *)(workspace + state->segments_at);
     tenon_panel_job job = {.shape = &p->weight->shape,
                            .weights = p->w,
@@ -38,7 +44,8 @@ void tenon_moe_multiply(const tenon_moe_state *state, uint8_t *workspace, const 
         int64_t first = p->first[e], left = p->count[e];
         while (left > 0) {
             const int64_t room = round_rows - filled, rows = left < room ? left : room;
-            job.n_segments += tenon_panel_cut(filled, first, rows, (int32_t)e, segments + job.n_segments);
+            job.n_segments +=
+                tenon_panel_cut(filled, first, rows, (int32_t)e, segments + job.n_segments);
             filled += rows, first += rows, left -= rows;
             if (filled < round_rows) continue;
             tenon_panel_run(&job, pool);

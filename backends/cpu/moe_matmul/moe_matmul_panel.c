@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* moe_matmul over panels: for each expert the tiles of matmul over its rows, which are gathered while they are
- * prepared; bias, activation and row weight are applied to each block of sums before it leaves the cache.
+/* moe_matmul over panels: for each expert the tiles of matmul over its rows, which are gathered
+ * while they are prepared; bias, activation and row weight are applied to each block of sums before
+ * it leaves the cache.
  *
  * Rows are taken in rounds of bounded size, so that the workspace stays bounded; experts keep their
  * order, so an expert's weights are read once unless its rows are cut by the end of a round. */
@@ -15,20 +16,20 @@ enum {
 };
 
 typedef struct moe_state {
-    tenon_panel_shape    shape;
-    tenon_panel_weights  weights;
-    tenon_panel_type     x_type;
-    tenon_panel_gate     gate;
-    int64_t              rows, segments_bytes;
-    tenon_blob_header    header;
+    tenon_panel_shape shape;
+    tenon_panel_weights weights;
+    tenon_panel_type x_type;
+    tenon_panel_gate gate;
+    int64_t rows, segments_bytes;
+    tenon_blob_header header;
 } moe_state;
 
 typedef struct moe_call {
-    const moe_state             *state;
+    const moe_state *state;
     const tenon_moe_matmul_args *args;
-    const uint8_t               *x, *bias;
-    uint8_t                     *out;
-    int64_t                      x_rows, max_rows; /* max_rows 0: not the masked layout */
+    const uint8_t *x, *bias;
+    uint8_t *out;
+    int64_t x_rows, max_rows; /* max_rows 0: not the masked layout */
 } moe_call;
 
 static int64_t index_at(const DLTensor *t, int64_t i) {
@@ -39,19 +40,22 @@ static int64_t index_at(const DLTensor *t, int64_t i) {
 
 static const char *why_not(const tenon_problem *problem, tenon_reason *reason, int int8) {
     const tenon_moe_matmul_args *a = problem->args;
-    tenon_panel_weights          w;
-    tenon_blob_header            header;
-    tenon_panel_type             type;
+    tenon_panel_weights w;
+    tenon_blob_header header;
+    tenon_panel_type type;
     if ((a->x_quant && a->x_quant->format != TENON_FORMAT_NONE) ||
         !tenon_panel_type_of(a->x->dtype, &type))
-        return tenon_decline(reason, "activations are quantized or not bf16, f16, f32 (format %d, "
-                             "dtype code %d)", a->x_quant ? a->x_quant->format : 0, a->x->dtype.code);
+        return tenon_decline(reason,
+                             "activations are quantized or not bf16, f16, f32 (format %d, "
+                             "dtype code %d)",
+                             a->x_quant ? a->x_quant->format : 0, a->x->dtype.code);
     if (int8 && a->compute == TENON_COMPUTE_EXACT)
         return tenon_decline(reason, "compute=EXACT, this kernel rounds activations to int8");
     const char *why = tenon_panel_weights_from(a->w, a->w_quant, &w, &header, reason);
     if (why) return why;
     if (int8 && tenon_panel_is_plain(w.kind))
-        return tenon_decline(reason, "weights of 16 bits or more: activations keep their precision");
+        return tenon_decline(reason,
+                             "weights of 16 bits or more: activations keep their precision");
     return NULL;
 }
 static const char *why_not_int8(const tenon_problem *problem, tenon_reason *reason) {
@@ -63,29 +67,30 @@ static const char *why_not_float(const tenon_problem *problem, tenon_reason *rea
 
 static int32_t plan(tenon_kernel_plan *self, tenon_error *error) {
     const tenon_moe_matmul_args *a = self->problem.args;
-    tenon_reason                 reason;
+    tenon_reason reason;
     moe_state *st = tenon_platform_allocate(self->problem.platform, sizeof *st);
     if (!st)
         return tenon_fail(error, TENON_STATUS_NO_MEMORY, TENON_OP_MOE_MATMUL, -1,
                           "moe_matmul: %zu bytes", sizeof *st);
     memset(st, 0, sizeof *st);
     self->state = st;
-    const char *why = tenon_panel_weights_from(a->w, a->w_quant, &st->weights, &st->header, &reason);
+    const char *why =
+        tenon_panel_weights_from(a->w, a->w_quant, &st->weights, &st->header, &reason);
     if (why)
         return tenon_fail(error, TENON_STATUS_UNSUPPORTED, TENON_OP_MOE_MATMUL, -1,
                           "moe_matmul: w: %s", why);
     tenon_panel_type_of(a->x->dtype, &st->x_type);
-    st->gate = (tenon_panel_gate){
-        .epilogue = {a->activation, tenon_activation_alpha(a->alpha), a->limit},
-        .gate_layout = a->gate_layout,
-        .gated = tenon_activation_is_gated(a->activation),
-        .n_out = a->out->shape[a->out->ndim - 1]};
+    st->gate =
+        (tenon_panel_gate){.epilogue = {a->activation, tenon_activation_alpha(a->alpha), a->limit},
+                           .gate_layout = a->gate_layout,
+                           .gated = tenon_activation_is_gated(a->activation),
+                           .n_out = a->out->shape[a->out->ndim - 1]};
     tenon_panel_type_of(a->out->dtype, &st->gate.out_type);
     if (a->bias) tenon_panel_type_of(a->bias->dtype, &st->gate.bias_type);
 
     const tenon_panel_kernels *kernels = tenon_panel_kernels_for(self->kernel->needs);
-    const tenon_panel_kind     kind = st->weights.kind;
-    const int     exact = !(self->kernel->traits & TENON_TRAIT_INT8_ACTIVATIONS);
+    const tenon_panel_kind kind = st->weights.kind;
+    const int exact = !(self->kernel->traits & TENON_TRAIT_INT8_ACTIVATIONS);
     const int64_t rows = a->out->shape[0] * (a->out->ndim == 3 ? a->out->shape[1] : 1);
     st->shape = (tenon_panel_shape){.kernels = kernels,
                                     .kind = kind,
@@ -97,9 +102,9 @@ static int32_t plan(tenon_kernel_plan *self, tenon_error *error) {
                                     .sums_slots = TENON_PANEL_GATE_SUMS};
     st->rows = tenon_panel_round_rows(&st->shape, rows);
     st->segments_bytes = (MAX_SEGMENTS * (int64_t)sizeof(tenon_panel_segment) + 63) / 64 * 64;
-    self->workspace_bytes =
-        (uint64_t)st->segments_bytes + tenon_panel_rows_bytes(&st->shape, st->rows) +
-        (uint64_t)st->shape.n_threads * tenon_panel_scratch_bytes(&st->shape);
+    self->workspace_bytes = (uint64_t)st->segments_bytes +
+                            tenon_panel_rows_bytes(&st->shape, st->rows) +
+                            (uint64_t)st->shape.n_threads * tenon_panel_scratch_bytes(&st->shape);
     return TENON_OK;
 }
 
@@ -107,19 +112,20 @@ static void release(tenon_kernel_plan *self) {
     tenon_platform_release(self->problem.platform, self->state, sizeof(moe_state));
 }
 
-/* What row r reads and by what its result is multiplied; false: the row is 0. Reports what is out of
- * range, except the pair that dispatch writes for "none". */
+/* What row r reads and by what its result is multiplied; false: the row is 0. Reports what is out
+ * of range, except the pair that dispatch writes for "none". */
 static bool source_of(const moe_call *call, int64_t r, bool say, int64_t *source, float *weight) {
     const tenon_moe_matmul_args *a = call->args;
     const int64_t per_token = a->pairs_per_token > 0 ? a->pairs_per_token : 1;
-    const bool    in_order = !a->row_pairs || a->pairs_per_token == -1;
+    const bool in_order = !a->row_pairs || a->pairs_per_token == -1;
     const int64_t pair = a->row_pairs ? index_at(a->row_pairs, r) : r;
-    tenon_fault  *fault = say ? a->fault : NULL;
+    tenon_fault *fault = say ? a->fault : NULL;
     *source = in_order ? r : pair < 0 ? -1 : pair / per_token;
     *weight = 1.0f;
     if (*source < 0 || *source >= call->x_rows) {
         if (in_order)
-            tenon_report_fault(fault, TENON_OP_MOE_MATMUL, TENON_FAULT_ROW_OUT_OF_RANGE, r, r, call->x_rows);
+            tenon_report_fault(fault, TENON_OP_MOE_MATMUL, TENON_FAULT_ROW_OUT_OF_RANGE, r, r,
+                               call->x_rows);
         else if (pair != call->x_rows * per_token)
             tenon_report_fault(fault, TENON_OP_MOE_MATMUL, TENON_FAULT_ROW_OUT_OF_RANGE, r, pair,
                                call->x_rows * per_token);
@@ -129,7 +135,8 @@ static bool source_of(const moe_call *call, int64_t r, bool say, int64_t *source
     const int64_t pairs = a->row_weights->shape[0];
     if (pair < 0 || pair >= pairs) {
         if (pair != pairs)
-            tenon_report_fault(fault, TENON_OP_MOE_MATMUL, TENON_FAULT_ROW_OUT_OF_RANGE, r, pair, pairs);
+            tenon_report_fault(fault, TENON_OP_MOE_MATMUL, TENON_FAULT_ROW_OUT_OF_RANGE, r, pair,
+                               pairs);
         return false;
     }
     *weight = ((const float *)tenon_data(a->row_weights))[pair * a->row_weights->strides[0]];
@@ -138,37 +145,39 @@ static bool source_of(const moe_call *call, int64_t r, bool say, int64_t *source
 
 static const void *row_of(const void *operation, int64_t r) {
     const moe_call *call = operation;
-    const int64_t  *stride = call->args->x->strides;
-    int64_t         source;
-    float           weight;
+    const int64_t *stride = call->args->x->strides;
+    int64_t source;
+    float weight;
     if (!source_of(call, r, true, &source, &weight)) return NULL;
-    const int64_t at = call->max_rows ? source / call->max_rows * stride[0] + source % call->max_rows * stride[1]
-                                      : source * stride[0];
+    const int64_t at =
+        call->max_rows ? source / call->max_rows * stride[0] + source % call->max_rows * stride[1]
+                       : source * stride[0];
     return call->x + at * tenon_panel_type_bytes(call->state->x_type);
 }
 
 static uint8_t *out_row(const moe_call *call, int64_t r) {
     const int64_t *stride = call->args->out->strides;
-    const int64_t  at = call->max_rows ? r / call->max_rows * stride[0] + r % call->max_rows * stride[1]
-                                       : r * stride[0];
+    const int64_t at = call->max_rows
+                           ? r / call->max_rows * stride[0] + r % call->max_rows * stride[1]
+                           : r * stride[0];
     return call->out + at * tenon_panel_type_bytes(call->state->gate.out_type);
 }
 
 static void target_of(const void *operation, int64_t r, tenon_panel_target *target) {
     const moe_call *call = operation;
-    int64_t         source;
+    int64_t source;
     target->out = out_row(call, r);
     target->zero = !source_of(call, r, false, &source, &target->weight);
 }
 
 static void finish(const tenon_panel_job *job, const tenon_panel_segment *seg, int64_t block,
                    uint8_t *scratch) {
-    const moe_call         *call = job->operation;
+    const moe_call *call = job->operation;
     const tenon_panel_gate *gate = &call->state->gate;
-    const uint8_t          *bias = NULL;
+    const uint8_t *bias = NULL;
     if (call->bias)
-        bias = call->bias + seg->expert * call->args->bias->strides[0] *
-                                tenon_panel_type_bytes(gate->bias_type);
+        bias = call->bias +
+               seg->expert * call->args->bias->strides[0] * tenon_panel_type_bytes(gate->bias_type);
     tenon_panel_gate_finish(job, seg, block, scratch, gate, bias, target_of);
 }
 
@@ -177,8 +186,9 @@ static void rows_of(const moe_call *call, int64_t e, tenon_moe_range *range) {
     const tenon_moe_matmul_args *a = call->args;
     const int64_t rows = call->max_rows ? a->out->shape[0] * call->max_rows : a->out->shape[0];
     const int64_t first = call->max_rows ? e * call->max_rows : index_at(a->expert_offsets, e);
-    const int64_t next = call->max_rows ? first + call->max_rows : index_at(a->expert_offsets, e + 1);
-    int64_t       count = a->expert_counts ? index_at(a->expert_counts, e) : 0;
+    const int64_t next =
+        call->max_rows ? first + call->max_rows : index_at(a->expert_offsets, e + 1);
+    int64_t count = a->expert_counts ? index_at(a->expert_counts, e) : 0;
     if (!tenon_moe_check_range(first, next, a->expert_counts ? &count : NULL, rows, range)) {
         tenon_report_fault(a->fault, TENON_OP_MOE_MATMUL, TENON_FAULT_LENGTH_OUT_OF_RANGE, e,
                            range->value, range->limit);
@@ -188,10 +198,11 @@ static void rows_of(const moe_call *call, int64_t e, tenon_moe_range *range) {
 
 static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error *error) {
     const tenon_moe_matmul_args *a = args;
-    const moe_state             *st = self->state;
-    tenon_panel_weights          weights;
-    tenon_reason                 reason;
-    const int32_t status = tenon_panel_weights_at(&st->weights, &st->header, a->w, &weights, &reason);
+    const moe_state *st = self->state;
+    tenon_panel_weights weights;
+    tenon_reason reason;
+    const int32_t status =
+        tenon_panel_weights_at(&st->weights, &st->header, a->w, &weights, &reason);
     if (status)
         return tenon_fail(error, status, TENON_OP_MOE_MATMUL, -1, "moe_matmul: w: %s", reason.text);
 
@@ -203,7 +214,7 @@ static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error 
                      .out = tenon_data(a->out),
                      .x_rows = a->x->shape[0] * (a->x->ndim == 3 ? a->x->shape[1] : 1),
                      .max_rows = max_rows};
-    uint8_t      *workspace = a->workspace;
+    uint8_t *workspace = a->workspace;
     tenon_panel_segment *segments = (tenon_panel_segment *)(void *)workspace;
     tenon_panel_job job = {.shape = &st->shape,
                            .weights = &weights,
@@ -222,7 +233,8 @@ static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error 
         rows_of(&call, e, &range);
         while (range.count > 0) {
             const int64_t room = st->rows - filled, rows = range.count < room ? range.count : room;
-            job.n_segments += tenon_panel_cut(filled, range.first, rows, (int32_t)e, segments + job.n_segments);
+            job.n_segments +=
+                tenon_panel_cut(filled, range.first, rows, (int32_t)e, segments + job.n_segments);
             filled += rows, range.first += rows, range.count -= rows;
             if (filled == st->rows) {
                 tenon_panel_run(&job, tenon_cpu_state_of(self)->pool);
@@ -249,7 +261,8 @@ static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error 
     };
 
 #if defined(__x86_64__)
-ROW(cpu_moe_matmul_int8_x86_avx512vnni, int8, TENON_CPU_LEVEL_AVX512VNNI, TENON_TRAIT_INT8_ACTIVATIONS)
+ROW(cpu_moe_matmul_int8_x86_avx512vnni, int8, TENON_CPU_LEVEL_AVX512VNNI,
+    TENON_TRAIT_INT8_ACTIVATIONS)
 ROW(cpu_moe_matmul_float_x86_avx512vnni, float, TENON_CPU_LEVEL_AVX512VNNI, 0)
 ROW(cpu_moe_matmul_int8_x86_avx512, int8, TENON_CPU_LEVEL_AVX512, TENON_TRAIT_INT8_ACTIVATIONS)
 ROW(cpu_moe_matmul_float_x86_avx512, float, TENON_CPU_LEVEL_AVX512, 0)

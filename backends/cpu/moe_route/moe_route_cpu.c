@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* moe_route on the CPU: tokens are independent, a task is a few of them. README.md has the numbers. */
+/* moe_route on the CPU: tokens are independent, a task is a few of them. README.md has the numbers.
+ */
 #include "moe_route_cpu.h"
 
 #include "cpu_backend.h"
@@ -20,23 +21,25 @@ static void task(void *arg, int64_t index, int32_t thread) {
 
 static int32_t run(const tenon_kernel_plan *plan, const void *args, tenon_moe_route_fn route) {
     job j = {args, route};
-    tenon_cpu_run(plan, (j.args->logits->shape[0] + TOKENS_PER_TASK - 1) / TOKENS_PER_TASK, task, &j);
+    tenon_cpu_run(plan, (j.args->logits->shape[0] + TOKENS_PER_TASK - 1) / TOKENS_PER_TASK, task,
+                  &j);
     return TENON_OK;
 }
 
-#define ROW(symbol, level, feature_bits)                                                            \
-    static int32_t run_##level(const tenon_kernel_plan *plan, const void *args, tenon_error *error) { \
-        (void)error;                                                                                \
-        return run(plan, args, tenon_moe_route_tokens_##level);                                     \
-    }                                                                                               \
-    extern const tenon_kernel tenon_##symbol;                                                       \
-    const tenon_kernel tenon_##symbol = {                                                           \
-        .name = #symbol,                                                                            \
-        .op = TENON_OP_MOE_ROUTE,                                                                   \
-        .traits = TENON_TRAIT_DETERMINISTIC | TENON_TRAIT_BATCH_INVARIANT,                          \
-        .needs = feature_bits,                                                                      \
-        .checked_on = "hardware",                                                                   \
-        .run = run_##level,                                                                         \
+#define ROW(symbol, level, feature_bits)                                                           \
+    static int32_t run_##level(const tenon_kernel_plan *plan, const void *args,                    \
+                               tenon_error *error) {                                               \
+        (void)error;                                                                               \
+        return run(plan, args, tenon_moe_route_tokens_##level);                                    \
+    }                                                                                              \
+    extern const tenon_kernel tenon_##symbol;                                                      \
+    const tenon_kernel tenon_##symbol = {                                                          \
+        .name = #symbol,                                                                           \
+        .op = TENON_OP_MOE_ROUTE,                                                                  \
+        .traits = TENON_TRAIT_DETERMINISTIC | TENON_TRAIT_BATCH_INVARIANT,                         \
+        .needs = feature_bits,                                                                     \
+        .checked_on = "hardware",                                                                  \
+        .run = run_##level,                                                                        \
     };
 #if defined(__x86_64__)
 ROW(cpu_moe_route_x86_avx512, x86_avx512, TENON_CPU_LEVEL_AVX512)

@@ -3,4 +3,6 @@
 
 #include "moe_route_body.h"
 
-void tenon_moe_route_tokens_scalar(const tenon_moe_route_args *args, int64_t begin, int64_t end) { route_tokens(args, begin, end); }
+void tenon_moe_route_tokens_scalar(const tenon_moe_route_args *args, int64_t begin, int64_t end) {
+    route_tokens(args, begin, end);
+}

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pack_weights to panels (panel/panel_layout.h): the header, then each expert's panels. The bytes do not
- * depend on the instruction set that packs them. */
+/* pack_weights to panels (panel/panel_layout.h): the header, then each expert's panels. The bytes
+ * do not depend on the instruction set that packs them. */
 #include "cpu_backend.h"
 #include "panel_weights.h"
 
 static const char *why_not(const tenon_problem *problem, tenon_reason *reason) {
     const tenon_pack_weights_args *a = problem->args;
-    tenon_panel_weights            w;
+    tenon_panel_weights w;
     return tenon_panel_rows_from(a->w, a->w_quant, &w, reason);
 }
 
 static int32_t describe(const tenon_pack_weights_args *a, tenon_panel_weights *w,
                         tenon_blob_header *header, tenon_error *error) {
     tenon_weight_view view;
-    tenon_reason      reason;
+    tenon_reason reason;
     if (tenon_panel_rows_from(a->w, a->w_quant, w, &reason) ||
         tenon_weight_view_from(a->w, a->w_quant, &view, &reason))
         return tenon_fail(error, TENON_STATUS_UNSUPPORTED, TENON_OP_PACK_WEIGHTS, -1,
@@ -21,14 +21,15 @@ static int32_t describe(const tenon_pack_weights_args *a, tenon_panel_weights *w
     tenon_blob_describe(header, a->w, a->w_quant, &view, TENON_BACKEND_CPU, TENON_PANEL_LAYOUT_NAME,
                         a->compute);
     header->layout_words[0] = (int64_t)w->kind;
-    header->blob_bytes = header->header_bytes + tenon_panel_payload_bytes(w->kind, w->experts, w->n, w->k);
+    header->blob_bytes =
+        header->header_bytes + tenon_panel_payload_bytes(w->kind, w->experts, w->n, w->k);
     return TENON_OK;
 }
 
 static int32_t plan(tenon_kernel_plan *self, tenon_error *error) {
     tenon_panel_weights w;
-    tenon_blob_header   header;
-    const int32_t       status = describe(self->problem.args, &w, &header, error);
+    tenon_blob_header header;
+    const int32_t status = describe(self->problem.args, &w, &header, error);
     if (status) return status;
     self->output_bytes = header.blob_bytes;
     return TENON_OK;
@@ -36,14 +37,14 @@ static int32_t plan(tenon_kernel_plan *self, tenon_error *error) {
 
 typedef struct pack_call {
     const tenon_panel_kernels *kernels;
-    tenon_panel_weights        w;
-    uint8_t                   *payload;
+    tenon_panel_weights w;
+    uint8_t *payload;
 } pack_call;
 
 static void pack_panel(void *arg, int64_t task, int32_t thread) {
     const pack_call *c = arg;
-    const int64_t    panels = tenon_panel_count(c->w.n);
-    uint8_t          edge[TENON_PANEL_COLS * TENON_PANEL_GROUP * 4];
+    const int64_t panels = tenon_panel_count(c->w.n);
+    uint8_t edge[TENON_PANEL_COLS * TENON_PANEL_GROUP * 4];
     (void)thread;
     tenon_panel_pack(c->kernels, &c->w, task / panels, task % panels, 0,
                      tenon_panel_units(c->w.kind, c->w.k),
@@ -52,10 +53,10 @@ static void pack_panel(void *arg, int64_t task, int32_t thread) {
 
 static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error *error) {
     const tenon_pack_weights_args *a = args;
-    tenon_blob_header              header;
-    pack_call                      call;
-    uint8_t                       *blob = tenon_data(a->blob);
-    const int32_t                  status = describe(a, &call.w, &header, error);
+    tenon_blob_header header;
+    pack_call call;
+    uint8_t *blob = tenon_data(a->blob);
+    const int32_t status = describe(a, &call.w, &header, error);
     if (status) return status;
     if ((uint64_t)a->blob->shape[0] < header.blob_bytes || (uintptr_t)blob % 64)
         return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, TENON_OP_PACK_WEIGHTS, -1,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Codes, scales and values of a unit as vectors of V_LANES columns from `col` on. Include a simd_*.h
- * first. All integer arguments but pointers are constants at each use. */
+/* Codes, scales and values of a unit as vectors of V_LANES columns from `col` on. Include a
+ * simd_*.h first. All integer arguments but pointers are constants at each use. */
 #ifndef TENON_PANEL_DECODE_H
 #define TENON_PANEL_DECODE_H
 
@@ -20,7 +20,8 @@ enum {
     PANEL_Q6K_SCALES = 3072
 };
 
-/* Groups of a unit are walked in parts, so that what depends on the group within its part is constant. */
+/* Groups of a unit are walked in parts, so that what depends on the group within its part is
+ * constant. */
 V_INLINE int panel_parts(tenon_panel_kind kind) {
     return kind == TENON_PANEL_Q4_K ? 4 : kind == TENON_PANEL_Q6_K ? 2 : 1;
 }
@@ -46,7 +47,10 @@ V_INLINE vi32 panel_codes(tenon_panel_kind kind, const uint8_t *part, int g, int
         vi32 low = vi32_load(part + ((g & 1) * 8 + s) * PANEL_VECTOR_BYTES + col * 4);
         vi32 high = vi32_load(part + PANEL_Q6K_UPPER + s * PANEL_VECTOR_BYTES + col * 4);
         if (g >= 2) low = vi32_srl(low, 4);
-        high = g == 0 ? vi32_sll(high, 4) : g == 1 ? vi32_sll(high, 2) : g == 2 ? high : vi32_srl(high, 2);
+        high = g == 0   ? vi32_sll(high, 4)
+               : g == 1 ? vi32_sll(high, 2)
+               : g == 2 ? high
+                        : vi32_srl(high, 2);
         return vi32_or(vi32_and(low, nibble), vi32_and(high, upper));
     }
     const vi32 v = vi32_load(part + (s & 3) * PANEL_VECTOR_BYTES + col * 4);
@@ -76,8 +80,9 @@ V_INLINE vf32 panel_offset(tenon_panel_kind kind, const uint8_t *unit, const uin
 }
 
 V_INLINE void panel_prefetch(const uint8_t *p, int bytes) {
-    /* About 4.6 KB ahead: with one stream per thread the hardware prefetcher alone loses 5 to 10 %. */
-V_UNROLL(64)
+    /* About 4.6 KB ahead: with one stream per thread the hardware prefetcher alone loses 5 to 10 %.
+     */
+    V_UNROLL(64)
     for (int i = 0; i < bytes; i += 64) v_prefetch(p + 4608 + i);
 }
 

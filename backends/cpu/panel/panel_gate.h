@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From blocks of sums to an expert's results: bias, gate and up halves wherever they stand, activation, the row's weight. */
+/* From blocks of sums to an expert's results: bias, gate and up halves wherever they stand,
+ * activation, the row's weight. */
 #ifndef TENON_PANEL_GATE_H
 #define TENON_PANEL_GATE_H
 
@@ -20,16 +21,20 @@ typedef struct tenon_panel_target {
     int32_t zero; /* the row is 0, whatever its sums */
 } tenon_panel_target;
 
-typedef void (*tenon_panel_target_fn)(const void *operation, int64_t row, tenon_panel_target *target);
+typedef void (*tenon_panel_target_fn)(const void *operation, int64_t row,
+                                      tenon_panel_target *target);
 
 /* Blocks of a job with this gate, and sums that finishing one keeps. */
 int64_t tenon_panel_gate_blocks(const tenon_panel_gate *gate);
 enum { TENON_PANEL_GATE_SUMS = 2 };
 
 /* Finishes block `block` of the segment. bias: [n] of the segment's expert, or NULL. */
-void tenon_panel_gate_finish(const tenon_panel_job *job, const tenon_panel_segment *segment, int64_t block, uint8_t *scratch, const tenon_panel_gate *gate,
+void tenon_panel_gate_finish(const tenon_panel_job *job, const tenon_panel_segment *segment,
+                             int64_t block, uint8_t *scratch, const tenon_panel_gate *gate,
                              const uint8_t *bias, tenon_panel_target_fn target);
 
-static inline int32_t tenon_panel_type_bytes(tenon_panel_type type) { return type == TENON_PANEL_TYPE_F32 ? 4 : 2; }
+static inline int32_t tenon_panel_type_bytes(tenon_panel_type type) {
+    return type == TENON_PANEL_TYPE_F32 ? 4 : 2;
+}
 
 #endif /* TENON_PANEL_GATE_H */

@@ -7,7 +7,8 @@
 
 #include "panel_layout.h"
 
-/* sums[row][32] += tile . units^T over n_units. act: a prepared tile of the function's own number of rows. */
+/* sums[row][32] += tile . units^T over n_units. act: a prepared tile of the function's own number
+ * of rows. */
 typedef void (*tenon_panel_tile_fn)(const void *act, const uint8_t *units, int64_t n_units,
                                     float *sums);
 
@@ -20,13 +21,13 @@ typedef enum tenon_panel_type {
 /* From sums to results: value = activation(sum + bias) * weight, rounded once to `type`. */
 typedef struct tenon_panel_epilogue {
     int32_t activation; /* TENON_ACTIVATION_*; gated ones take g from `gate` and u from `up` */
-    float   alpha, limit;
+    float alpha, limit;
 } tenon_panel_epilogue;
 
 typedef struct tenon_panel_kernels {
     const char *name;
     /* [mode][kind]: the largest tile, 0 where there is none; tile[..][rows - 1]. */
-    int32_t             max_rows[TENON_PANEL_MODE_COUNT][TENON_PANEL_KIND_COUNT];
+    int32_t max_rows[TENON_PANEL_MODE_COUNT][TENON_PANEL_KIND_COUNT];
     tenon_panel_tile_fn tile[TENON_PANEL_MODE_COUNT][TENON_PANEL_KIND_COUNT][TENON_PANEL_MAX_ROWS];
 
     /* Row `index` of a tile of `rows` rows, from k contiguous elements; NULL: a row of zeros. */
@@ -34,7 +35,8 @@ typedef struct tenon_panel_kernels {
                     const void *row, int64_t k, int32_t rows, int32_t index, void *tile);
 
     /* rows[32]: where each column's source bytes of the first unit begin. */
-    void (*pack)(tenon_panel_kind kind, const uint8_t *const *rows, int64_t n_units, uint8_t *units);
+    void (*pack)(tenon_panel_kind kind, const uint8_t *const *rows, int64_t n_units,
+                 uint8_t *units);
 
     /* n values: out = in (+ bias), and out = activation(g, u) * weight. bias may be NULL. */
     void (*store)(const float *in, const float *bias, int32_t n, tenon_panel_type type, void *out);

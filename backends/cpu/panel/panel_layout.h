@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Panels: how matmul weights lie in memory for the CPU kernels.
  *
- * A panel is 32 output columns (rows of the checkpoint's [n, k]) over all of k, one contiguous stream of
- * units. A unit is 32 or 256 steps of k and holds, interleaved in this order of bytes,
+ * A panel is 32 output columns (rows of the checkpoint's [n, k]) over all of k, one contiguous
+ * stream of units. A unit is 32 or 256 steps of k and holds, interleaved in this order of bytes,
  *
  *   code vector t, t = 0, 1, ..: 32 columns x 4 bytes; the four bytes of a column are four
  *   consecutive k, so that one 32-bit lane of a dot-product instruction is one column.
@@ -16,9 +16,8 @@
  *   Q8_0  32   1088  8 code vectors of w + 128; then d[32] f16
  *   Q4_K 256   4736  d[32], dmin[32] f16; 4 x { 8 code vectors, low nibble group 2 i, high 2 i + 1;
  *                    scale[2][32], min[2][32] u8 }
- *   Q6_K 256   6720  d[32] f16; 2 x { 16 code vectors of low nibbles: t < 8 groups 0 (low), 2 (high),
- *                    t >= 8 groups 1, 3; 8 code vectors of upper bits, bits 2 i of group i;
- *                    scale[8][32] s8 }
+ *   Q6_K 256   6720  d[32] f16; 2 x { 16 code vectors of low nibbles: t < 8 groups 0 (low), 2
+ * (high), t >= 8 groups 1, 3; 8 code vectors of upper bits, bits 2 i of group i; scale[8][32] s8 }
  *
  * Every kind is a permutation of the checkpoint's bits: nothing is rounded, and unpacking gives the
  * source back. Columns past n repeat the last row; k past its end (plain kinds only) is zero. */
@@ -44,7 +43,7 @@ typedef enum tenon_panel_kind {
 #define X(kind, unit_k, unit_bytes, row_bytes) TENON_PANEL_##kind,
     TENON_PANEL_KINDS(X)
 #undef X
-    TENON_PANEL_KIND_COUNT
+        TENON_PANEL_KIND_COUNT
 } tenon_panel_kind;
 
 /* How the activations meet the weights. */
@@ -59,21 +58,27 @@ typedef enum tenon_panel_mode {
     static inline int32_t tenon_panel_##name(tenon_panel_kind kind) {                              \
         switch (kind) {                                                                            \
             TENON_PANEL_KINDS(value)                                                               \
-        default: return 0;                                                                         \
+        default:                                                                                   \
+            return 0;                                                                              \
         }                                                                                          \
     }
 #define TENON_PANEL_UNIT_K(kind, unit_k, unit_bytes, row_bytes)                                    \
-    case TENON_PANEL_##kind: return unit_k;
+case TENON_PANEL_##kind:                                                                           \
+    return unit_k;
 #define TENON_PANEL_UNIT_BYTES(kind, unit_k, unit_bytes, row_bytes)                                \
-    case TENON_PANEL_##kind: return unit_bytes;
+case TENON_PANEL_##kind:                                                                           \
+    return unit_bytes;
 #define TENON_PANEL_ROW_BYTES(kind, unit_k, unit_bytes, row_bytes)                                 \
-    case TENON_PANEL_##kind: return row_bytes;
+case TENON_PANEL_##kind:                                                                           \
+    return row_bytes;
 TENON_PANEL_FIELD(unit_k, TENON_PANEL_UNIT_K)
 TENON_PANEL_FIELD(unit_bytes, TENON_PANEL_UNIT_BYTES)
 /* Bytes of the checkpoint that one row puts into a unit. */
 TENON_PANEL_FIELD(row_bytes, TENON_PANEL_ROW_BYTES)
 
-static inline int tenon_panel_is_plain(tenon_panel_kind kind) { return kind <= TENON_PANEL_F32; }
+static inline int tenon_panel_is_plain(tenon_panel_kind kind) {
+    return kind <= TENON_PANEL_F32;
+}
 
 static inline int64_t tenon_panel_units(tenon_panel_kind kind, int64_t k) {
     return (k + tenon_panel_unit_k(kind) - 1) / tenon_panel_unit_k(kind);
@@ -87,7 +92,10 @@ static inline int64_t tenon_panel_bytes(tenon_panel_kind kind, int64_t k) {
 
 /* Code = value + zero, before the group's scale. */
 static inline int tenon_panel_zero(tenon_panel_kind kind) {
-    return kind == TENON_PANEL_Q4_0 ? 8 : kind == TENON_PANEL_Q8_0 ? 128 : kind == TENON_PANEL_Q6_K ? 32 : 0;
+    return kind == TENON_PANEL_Q4_0   ? 8
+           : kind == TENON_PANEL_Q8_0 ? 128
+           : kind == TENON_PANEL_Q6_K ? 32
+                                      : 0;
 }
 /* Value = code * scale + offset. */
 static inline int tenon_panel_has_offset(tenon_panel_kind kind) {
@@ -112,8 +120,10 @@ static inline int32_t tenon_panel_group_words(tenon_panel_mode mode, tenon_panel
     switch (mode) {
     case TENON_PANEL_INT8:
         return 8 + tenon_panel_scales_per_group(kind) + 1 + tenon_panel_has_offset(kind);
-    case TENON_PANEL_BF16_DOT: return 16;
-    default: return 32;
+    case TENON_PANEL_BF16_DOT:
+        return 16;
+    default:
+        return 32;
     }
 }
 static inline int64_t tenon_panel_groups(tenon_panel_kind kind, int64_t k) {

@@ -12,15 +12,17 @@ enum {
     EDGE_BYTES = 4096,
     TASKS_PER_THREAD = 8,
     PREPARED_BYTES = 32 << 20, /* of one round */
-    /* Below these the workers are not asked: sharing costs more than it saves (0.2 to 0.6 us, when they
-     * are awake). Bytes of prepared rows; bytes of weights, counted once for each tile that reads them. */
+    /* Below these the workers are not asked: sharing costs more than it saves (0.2 to 0.6 us, when
+     * they are awake). Bytes of prepared rows; bytes of weights, counted once for each tile that
+     * reads them. */
     SERIAL_PREPARED_BYTES = 16 << 10,
     SERIAL_WEIGHT_BYTES = 96 << 10,
 };
 
 const tenon_panel_kernels *tenon_panel_kernels_for(uint64_t features) {
 #if defined(__x86_64__)
-    if (!tenon_cpu_missing(features, TENON_CPU_LEVEL_AVX512VNNI)) return &tenon_panel_x86_avx512vnni;
+    if (!tenon_cpu_missing(features, TENON_CPU_LEVEL_AVX512VNNI))
+        return &tenon_panel_x86_avx512vnni;
     if (!tenon_cpu_missing(features, TENON_CPU_LEVEL_AVX512)) return &tenon_panel_x86_avx512;
     if (!tenon_cpu_missing(features, TENON_CPU_LEVEL_AVX2)) return &tenon_panel_x86_avx2;
 #endif
@@ -60,7 +62,9 @@ void tenon_panel_load_row(tenon_panel_type type, const void *row, int32_t n, flo
     }
 }
 
-static size_t round_up_64(size_t bytes) { return (bytes + 63) / 64 * 64; }
+static size_t round_up_64(size_t bytes) {
+    return (bytes + 63) / 64 * 64;
+}
 
 static int64_t row_bytes_of(const tenon_panel_shape *s) {
     return tenon_panel_prepared_bytes(s->mode, s->kind, s->k);
@@ -72,7 +76,7 @@ size_t tenon_panel_rows_bytes(const tenon_panel_shape *s, int64_t rows) {
 
 int64_t tenon_panel_round_rows(const tenon_panel_shape *s, int64_t rows) {
     const int64_t each = row_bytes_of(s);
-    int64_t       most = each ? PREPARED_BYTES / each : TENON_PANEL_MAX_ROUND_ROWS;
+    int64_t most = each ? PREPARED_BYTES / each : TENON_PANEL_MAX_ROUND_ROWS;
     most -= most % TENON_PANEL_SEGMENT_ROWS;
     if (most < TENON_PANEL_SEGMENT_ROWS) most = TENON_PANEL_SEGMENT_ROWS;
     if (most > TENON_PANEL_MAX_ROUND_ROWS) most = TENON_PANEL_MAX_ROUND_ROWS;
@@ -107,8 +111,8 @@ void tenon_panel_pack(const tenon_panel_kernels *kernels, const tenon_panel_weig
                       int64_t expert, int64_t panel, int64_t unit0, int64_t n_units, uint8_t *dst,
                       uint8_t *edge) {
     const uint8_t *rows[TENON_PANEL_COLS], *at[TENON_PANEL_COLS];
-    const int64_t  row_bytes = tenon_panel_row_bytes(w->kind);
-    const int64_t  unit_bytes = tenon_panel_unit_bytes(w->kind);
+    const int64_t row_bytes = tenon_panel_row_bytes(w->kind);
+    const int64_t unit_bytes = tenon_panel_unit_bytes(w->kind);
     for (int64_t c = 0; c < TENON_PANEL_COLS; c++) {
         int64_t row = panel * TENON_PANEL_COLS + c;
         if (row >= w->n) row = w->n - 1;
@@ -116,8 +120,10 @@ void tenon_panel_pack(const tenon_panel_kernels *kernels, const tenon_panel_weig
     }
     int64_t whole = n_units; /* units that can be read in place */
     if (tenon_panel_is_plain(w->kind)) {
-        if (w->k_stride != (w->kind == TENON_PANEL_F32 ? 4 : 2)) whole = 0;
-        else if (unit0 + n_units > w->k / TENON_PANEL_GROUP) whole = w->k / TENON_PANEL_GROUP - unit0;
+        if (w->k_stride != (w->kind == TENON_PANEL_F32 ? 4 : 2))
+            whole = 0;
+        else if (unit0 + n_units > w->k / TENON_PANEL_GROUP)
+            whole = w->k / TENON_PANEL_GROUP - unit0;
     }
     if (whole > 0) {
         for (int c = 0; c < TENON_PANEL_COLS; c++) at[c] = rows[c] + unit0 * row_bytes;
@@ -133,27 +139,30 @@ void tenon_panel_pack(const tenon_panel_kernels *kernels, const tenon_panel_weig
 /* ---- one block of sums ------------------------------------------------------------------ */
 
 /* A segment's rows are cut into tiles of nearly equal size. */
-static int32_t tiles_of(int32_t rows, int32_t max_rows) { return (rows + max_rows - 1) / max_rows; }
+static int32_t tiles_of(int32_t rows, int32_t max_rows) {
+    return (rows + max_rows - 1) / max_rows;
+}
 static int32_t tile_begin(int32_t rows, int32_t tiles, int32_t tile) {
     return (int32_t)((int64_t)rows * tile / tiles);
 }
 
 static void panel_sums(const tenon_panel_job *job, const tenon_panel_segment *seg, int64_t panel,
                        float *sums, uint8_t *chunk) {
-    const tenon_panel_shape   *s = job->shape;
+    const tenon_panel_shape *s = job->shape;
     const tenon_panel_weights *w = job->weights;
     const int32_t max_rows = s->kernels->max_rows[s->mode][s->kind];
     const int32_t tiles = tiles_of(seg->rows, max_rows);
     const int64_t unit_bytes = tenon_panel_unit_bytes(s->kind);
     const int64_t act_row_bytes = row_bytes_of(s);
     const int64_t act_unit_bytes = s->units ? act_row_bytes / s->units : 0;
-    const uint8_t *packed = w->data + seg->expert * w->expert_stride + panel * s->units * unit_bytes;
+    const uint8_t *packed =
+        w->data + seg->expert * w->expert_stride + panel * s->units * unit_bytes;
     /* One tile reads the panel once: no chunks, unless the weights have to be packed first. */
     const int64_t step = w->packed && tiles == 1 ? s->units : chunk_units(s->kind);
 
     memset(sums, 0, (size_t)seg->rows * TENON_PANEL_COLS * 4);
     for (int64_t unit = 0; unit < s->units; unit += step) {
-        const int64_t  n = s->units - unit < step ? s->units - unit : step;
+        const int64_t n = s->units - unit < step ? s->units - unit : step;
         const uint8_t *units = packed + unit * unit_bytes;
         if (!w->packed) {
             tenon_panel_pack(s->kernels, w, seg->expert, panel, unit, n, chunk,
@@ -173,9 +182,9 @@ static void panel_sums(const tenon_panel_job *job, const tenon_panel_segment *se
 float *tenon_panel_sums(const tenon_panel_job *job, const tenon_panel_segment *seg, int64_t col,
                         int32_t slot, uint8_t *scratch) {
     const int32_t slots = job->shape->sums_slots;
-    float        *sums = (float *)(void *)(scratch + (size_t)slot * SUMS_BYTES);
-    float        *second = (float *)(void *)(scratch + (size_t)slots * SUMS_BYTES);
-    uint8_t      *chunk = scratch + (size_t)(slots + 1) * SUMS_BYTES;
+    float *sums = (float *)(void *)(scratch + (size_t)slot * SUMS_BYTES);
+    float *second = (float *)(void *)(scratch + (size_t)slots * SUMS_BYTES);
+    uint8_t *chunk = scratch + (size_t)(slots + 1) * SUMS_BYTES;
     const int64_t panel = col / TENON_PANEL_COLS;
     const int32_t skip = (int32_t)(col % TENON_PANEL_COLS), keep = TENON_PANEL_COLS - skip;
     panel_sums(job, seg, panel, sums, chunk);
@@ -194,22 +203,22 @@ float *tenon_panel_sums(const tenon_panel_job *job, const tenon_panel_segment *s
 
 typedef struct run_state {
     const tenon_panel_job *job;
-    int64_t                blocks_per_task, n_groups;
-    int64_t                max_tiles; /* of any segment */
+    int64_t blocks_per_task, n_groups;
+    int64_t max_tiles; /* of any segment */
 } run_state;
 
 static void prepare_task(void *arg, int64_t task, int32_t thread) {
-    const run_state           *st = arg;
-    const tenon_panel_job     *job = st->job;
-    const tenon_panel_shape   *s = job->shape;
+    const run_state *st = arg;
+    const tenon_panel_job *job = st->job;
+    const tenon_panel_shape *s = job->shape;
     const tenon_panel_segment *seg = &job->segments[task / st->max_tiles];
-    const int32_t              tile = (int32_t)(task % st->max_tiles);
+    const int32_t tile = (int32_t)(task % st->max_tiles);
     const int32_t tiles = tiles_of(seg->rows, s->kernels->max_rows[s->mode][s->kind]);
     (void)thread;
     if (tile >= tiles) return;
     const int32_t begin = tile_begin(seg->rows, tiles, tile);
     const int32_t rows = tile_begin(seg->rows, tiles, tile + 1) - begin;
-    uint8_t      *act = job->prepared + (seg->row0 + begin) * row_bytes_of(s);
+    uint8_t *act = job->prepared + (seg->row0 + begin) * row_bytes_of(s);
     for (int32_t i = 0; i < rows; i++)
         s->kernels->prepare(s->mode, s->kind, job->type,
                             job->row(job->operation, seg->origin + begin + i), s->k, rows, i, act);
@@ -217,20 +226,21 @@ static void prepare_task(void *arg, int64_t task, int32_t thread) {
 
 static void prepare_segment(void *arg, int64_t task, int32_t thread) {
     const int64_t max_tiles = ((const run_state *)arg)->max_tiles;
-    for (int64_t tile = 0; tile < max_tiles; tile++) prepare_task(arg, task * max_tiles + tile, thread);
+    for (int64_t tile = 0; tile < max_tiles; tile++)
+        prepare_task(arg, task * max_tiles + tile, thread);
 }
 
 static void finish_task(void *arg, int64_t task, int32_t thread) {
-    const run_state       *st = arg;
+    const run_state *st = arg;
     const tenon_panel_job *job = st->job;
     /* One expert: all segments of a group of panels one after the other, so that its weights come
      * from DRAM once. Several: an expert's panels one after the other, one stream of memory. */
-    const int     by_panel = job->weights->experts == 1;
+    const int by_panel = job->weights->experts == 1;
     const int64_t seg = by_panel ? task % job->n_segments : task / st->n_groups;
     const int64_t group = by_panel ? task / job->n_segments : task % st->n_groups;
     const int64_t begin = group * st->blocks_per_task;
-    const int64_t end = begin + st->blocks_per_task < job->n_blocks ? begin + st->blocks_per_task
-                                                                   : job->n_blocks;
+    const int64_t end =
+        begin + st->blocks_per_task < job->n_blocks ? begin + st->blocks_per_task : job->n_blocks;
     uint8_t *scratch = job->scratch + (size_t)thread * tenon_panel_scratch_bytes(job->shape);
     for (int64_t block = begin; block < end; block++)
         job->finish(job, &job->segments[seg], block, scratch);
@@ -256,12 +266,13 @@ void tenon_panel_run(const tenon_panel_job *job, tenon_cpu_pool *pool) {
     else
         tenon_cpu_pool_run(pool, job->n_segments * st.max_tiles, prepare_task, &st);
 
-    /* Groups of neighbouring panels, so that a thread reads one long stream; enough of them that the
-     * threads end together. */
+    /* Groups of neighbouring panels, so that a thread reads one long stream; enough of them that
+     * the threads end together. */
     const int64_t wanted = (int64_t)s->n_threads * TASKS_PER_THREAD;
     st.blocks_per_task = job->n_blocks * job->n_segments / wanted;
     if (st.blocks_per_task < 1) st.blocks_per_task = 1;
     if (st.blocks_per_task > 32) st.blocks_per_task = 32;
     st.n_groups = (job->n_blocks + st.blocks_per_task - 1) / st.blocks_per_task;
-    tenon_cpu_pool_run(weight_bytes <= SERIAL_WEIGHT_BYTES ? NULL : pool, job->n_segments * st.n_groups, finish_task, &st);
+    tenon_cpu_pool_run(weight_bytes <= SERIAL_WEIGHT_BYTES ? NULL : pool,
+                       job->n_segments * st.n_groups, finish_task, &st);
 }

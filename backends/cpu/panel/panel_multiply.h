@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sums = prepared rows . weights^T over panels: cuts the work into tasks, packs unpacked weights in front
- * of the tiles, and hands each finished block to the operation. Used by every matmul of the CPU. */
+/* sums = prepared rows . weights^T over panels: cuts the work into tasks, packs unpacked weights in
+ * front of the tiles, and hands each finished block to the operation. Used by every matmul of the
+ * CPU. */
 #ifndef TENON_PANEL_MULTIPLY_H
 #define TENON_PANEL_MULTIPLY_H
 
@@ -10,8 +11,8 @@
 #include "panel_kernels.h"
 
 enum {
-    /* Rows that one task takes through its panels: a multiple of every tile's rows; their sums (24 KB)
-     * and a chunk of weights (20 KB) stay in the L2 cache, the chunk also in L1. */
+    /* Rows that one task takes through its panels: a multiple of every tile's rows; their sums (24
+     * KB) and a chunk of weights (20 KB) stay in the L2 cache, the chunk also in L1. */
     TENON_PANEL_SEGMENT_ROWS = 192,
     TENON_PANEL_MAX_ROUND_ROWS = 10 * TENON_PANEL_SEGMENT_ROWS,
     TENON_PANEL_CHUNK_BYTES = 20480
@@ -20,25 +21,25 @@ enum {
 /* Weights as panels, or as the checkpoint's rows. */
 typedef struct tenon_panel_weights {
     tenon_panel_kind kind;
-    int64_t          n, k, experts;
-    const uint8_t   *data;          /* expert 0; panels are 64-byte aligned */
-    int64_t          expert_stride; /* bytes */
-    int32_t          packed;        /* panels */
-    int64_t row_stride, k_stride;   /* bytes, unpacked only; k_stride: of an element (plain kinds) */
+    int64_t n, k, experts;
+    const uint8_t *data;          /* expert 0; panels are 64-byte aligned */
+    int64_t expert_stride;        /* bytes */
+    int32_t packed;               /* panels */
+    int64_t row_stride, k_stride; /* bytes, unpacked only; k_stride: of an element (plain kinds) */
 } tenon_panel_weights;
 
 /* What planning fixes. */
 typedef struct tenon_panel_shape {
     const tenon_panel_kernels *kernels;
-    tenon_panel_kind           kind;
-    tenon_panel_mode           mode;
-    int64_t                    n, k, units;
-    int32_t                    n_threads;
-    int32_t                    sums_slots; /* blocks of sums that finish keeps at the same time */
+    tenon_panel_kind kind;
+    tenon_panel_mode mode;
+    int64_t n, k, units;
+    int32_t n_threads;
+    int32_t sums_slots; /* blocks of sums that finish keeps at the same time */
 } tenon_panel_shape;
 
-/* Rows of one expert, at most TENON_PANEL_SEGMENT_ROWS: the operation's rows from `origin` on, prepared
- * as rows from row0 on. */
+/* Rows of one expert, at most TENON_PANEL_SEGMENT_ROWS: the operation's rows from `origin` on,
+ * prepared as rows from row0 on. */
 typedef struct tenon_panel_segment {
     int64_t row0, origin;
     int32_t rows, expert;
@@ -51,8 +52,8 @@ const tenon_panel_kernels *tenon_panel_kernels_for(uint64_t features);
 tenon_panel_mode tenon_panel_mode_for(const tenon_panel_kernels *kernels, tenon_panel_kind kind,
                                       tenon_panel_type type, int exact);
 
-/* How many rows an operation prepares at a time, of at most `rows`: so many that the weights are read
- * seldom, so few that the workspace stays near 32 MB. */
+/* How many rows an operation prepares at a time, of at most `rows`: so many that the weights are
+ * read seldom, so few that the workspace stays near 32 MB. */
 int64_t tenon_panel_round_rows(const tenon_panel_shape *shape, int64_t rows);
 
 /* Bytes of `rows` prepared rows, and of one thread's scratch: multiples of 64. */
@@ -61,12 +62,12 @@ size_t tenon_panel_scratch_bytes(const tenon_panel_shape *shape);
 
 typedef struct tenon_panel_job tenon_panel_job;
 struct tenon_panel_job {
-    const tenon_panel_shape   *shape;
+    const tenon_panel_shape *shape;
     const tenon_panel_weights *weights;
     const tenon_panel_segment *segments;
-    int64_t                    n_segments;
-    uint8_t                   *prepared; /* tenon_panel_rows_bytes */
-    uint8_t                   *scratch;  /* n_threads x tenon_panel_scratch_bytes */
+    int64_t n_segments;
+    uint8_t *prepared; /* tenon_panel_rows_bytes */
+    uint8_t *scratch;  /* n_threads x tenon_panel_scratch_bytes */
 
     /* The operation's row `row`: k contiguous elements of `type`, or NULL for zeros. */
     const void *(*row)(const void *operation, int64_t row);
@@ -75,15 +76,15 @@ struct tenon_panel_job {
      * and writes its results. */
     void (*finish)(const tenon_panel_job *job, const tenon_panel_segment *segment, int64_t block,
                    uint8_t *scratch);
-    int64_t     n_blocks;
+    int64_t n_blocks;
     const void *operation;
 };
 
 /* Prepares all segments' rows, then runs finish for each segment and block. */
 void tenon_panel_run(const tenon_panel_job *job, tenon_cpu_pool *pool);
 
-/* sums[rows][32] of the segment for columns [col, col + 32), which may begin anywhere; columns past n
- * are unspecified. `slot` < sums_slots says which of the scratch's sums to use. */
+/* sums[rows][32] of the segment for columns [col, col + 32), which may begin anywhere; columns past
+ * n are unspecified. `slot` < sums_slots says which of the scratch's sums to use. */
 float *tenon_panel_sums(const tenon_panel_job *job, const tenon_panel_segment *segment, int64_t col,
                         int32_t slot, uint8_t *scratch);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From the checkpoint's rows to units. The codes of every kind keep their four consecutive k together, so
- * packing is a transposition of 32-bit words; 16 bytes of V_LANES rows at a time. Fast enough to run
- * in front of the tiles when weights were not packed ahead. Include a simd_*.h first. */
+/* From the checkpoint's rows to units. The codes of every kind keep their four consecutive k
+ * together, so packing is a transposition of 32-bit words; 16 bytes of V_LANES rows at a time. Fast
+ * enough to run in front of the tiles when weights were not packed ahead. Include a simd_*.h first.
+ */
 #ifndef TENON_PANEL_PACK_H
 #define TENON_PANEL_PACK_H
 
@@ -13,7 +14,7 @@ V_INLINE void panel_transpose(const uint8_t *const *rows, ptrdiff_t offset, int 
     for (int t = 0; t < n_words; t += 4) {
         vi32 v[4];
         vi32_gather_16_bytes(rows, offset + 4 * t, v);
-V_UNROLL(4)
+        V_UNROLL(4)
         for (int i = 0; i < 4; i++)
             vi32_store(dst + (t + i) * PANEL_VECTOR_BYTES + 4 * col,
                        flip ? vi32_xor(v[i], vi32_set1(flip)) : v[i]);
@@ -22,13 +23,14 @@ V_UNROLL(4)
 
 /* The 6-bit scales and minimums of Q4_K: eight each in three words, spread to bytes. */
 V_INLINE void panel_pack_q4k_scales(const vi32 head[4], uint8_t *unit, int col) {
-    const vi32 six = vi32_set1(0x3f3f3f3f), four = vi32_set1(0x0f0f0f0f), two = vi32_set1(0x30303030);
+    const vi32 six = vi32_set1(0x3f3f3f3f), four = vi32_set1(0x0f0f0f0f),
+               two = vi32_set1(0x30303030);
     const vi32 a = head[1], b = head[2], c = head[3];
     const vi32 scale[2] = {vi32_and(a, six),
                            vi32_or(vi32_and(c, four), vi32_and(vi32_srl(a, 2), two))};
     const vi32 min[2] = {vi32_and(b, six),
                          vi32_or(vi32_and(vi32_srl(c, 4), four), vi32_and(vi32_srl(b, 2), two))};
-V_UNROLL(8)
+    V_UNROLL(8)
     for (int g = 0; g < 8; g++) {
         uint8_t *part = unit + PANEL_Q4K_PARTS + (g >> 1) * PANEL_Q4K_PART_BYTES;
         vi32_store_u8(part + 1024 + 32 * (g & 1) + col, vi32_srl_by(scale[g >> 2], 8 * (g & 3)));
@@ -40,12 +42,16 @@ V_INLINE void panel_pack_unit(tenon_panel_kind kind, const uint8_t *const *rows,
                               uint8_t *unit, int col) {
     vi32 head[4];
     switch (kind) {
-    case TENON_PANEL_BF16: panel_transpose(rows, at, 16, 0, unit, col); return;
-    case TENON_PANEL_F32: panel_transpose(rows, at, 32, 0, unit, col); return;
+    case TENON_PANEL_BF16:
+        panel_transpose(rows, at, 16, 0, unit, col);
+        return;
+    case TENON_PANEL_F32:
+        panel_transpose(rows, at, 32, 0, unit, col);
+        return;
     case TENON_PANEL_F16:
         for (int t = 0; t < 16; t += 4) {
             vi32_gather_16_bytes(rows, at + 4 * t, head);
-V_UNROLL(4)
+            V_UNROLL(4)
             for (int i = 0; i < 4; i++) {
                 vi32_store_u16(unit + 2 * (2 * (t + i) * TENON_PANEL_COLS + col), head[i]);
                 vi32_store_u16(unit + 2 * ((2 * (t + i) + 1) * TENON_PANEL_COLS + col),
@@ -87,23 +93,24 @@ V_UNROLL(4)
             uint8_t *part = unit + PANEL_Q6K_PARTS + p * PANEL_Q6K_PART_BYTES;
             panel_transpose(rows, at + 64 * p, 16, 0, part, col);
             panel_transpose(rows, at + 128 + 32 * p, 8, 0, part + PANEL_Q6K_UPPER, col);
-V_UNROLL(8)
+            V_UNROLL(8)
             for (int i = 0; i < 8; i++)
                 vi32_store_u8(part + PANEL_Q6K_SCALES + 32 * i + col,
                               vi32_srl_by(head[2 * p + (i >> 2)], 8 * (i & 3)));
         }
         return;
-    default: return;
+    default:
+        return;
     }
 }
 
 V_INLINE void panel_pack_units(tenon_panel_kind kind, const uint8_t *const *rows, int64_t n_units,
                                uint8_t *units) {
-    /* 32 rows are more streams than the hardware prefetcher follows. Fetching ahead gains a fifth to a half for
-     * blocks, nothing for plain rows, whose every unit is a new line of each. */
+    /* 32 rows are more streams than the hardware prefetcher follows. Fetching ahead gains a fifth
+     * to a half for blocks, nothing for plain rows, whose every unit is a new line of each. */
     enum { LINE = 64, AHEAD = 768 };
     const int row_bytes = tenon_panel_row_bytes(kind), unit_bytes = tenon_panel_unit_bytes(kind);
-    int64_t   fetched = 0;
+    int64_t fetched = 0;
     for (int64_t u = 0; u < n_units; u++) {
         for (; !tenon_panel_is_plain(kind) && fetched < (u + 1) * row_bytes; fetched += LINE)
             for (int c = 0; c < TENON_PANEL_COLS; c++) v_prefetch(rows[c] + fetched + AHEAD);

@@ -26,17 +26,23 @@ V_INLINE vf32 panel_load(tenon_panel_type type, const void *row, int64_t at, int
 V_INLINE void panel_save(tenon_panel_type type, void *row, int64_t at, vf32 x, int64_t left) {
     if (type == TENON_PANEL_TYPE_F32) {
         float *p = (float *)row + at;
-        if (left >= V_LANES) vf32_store(p, x);
-        else vf32_store_n(p, x, (int)left);
+        if (left >= V_LANES)
+            vf32_store(p, x);
+        else
+            vf32_store_n(p, x, (int)left);
         return;
     }
     uint16_t *p = (uint16_t *)row + at;
     if (type == TENON_PANEL_TYPE_BF16) {
-        if (left >= V_LANES) vf32_store_bf16(p, x);
-        else vf32_store_bf16_n(p, x, (int)left);
+        if (left >= V_LANES)
+            vf32_store_bf16(p, x);
+        else
+            vf32_store_bf16_n(p, x, (int)left);
     } else {
-        if (left >= V_LANES) vf32_store_f16(p, x);
-        else vf32_store_f16_n(p, x, (int)left);
+        if (left >= V_LANES)
+            vf32_store_f16(p, x);
+        else
+            vf32_store_f16_n(p, x, (int)left);
     }
 }
 
@@ -46,20 +52,20 @@ V_INLINE void panel_save(tenon_panel_type type, void *row, int64_t at, vf32 x, i
 V_INLINE void panel_quantize_group(const vf32 x[PANEL_GROUP_VECTORS], int n_scales, int zero,
                                    int has_offset, int rows, int index, int32_t *group) {
     vi32 magnitude = vi32_zero();
-V_UNROLL(4)
+    V_UNROLL(4)
     for (int v = 0; v < PANEL_GROUP_VECTORS; v++)
         magnitude = vi32_max_u(magnitude, vi32_from_bits(vf32_abs(x[v])));
     const uint32_t bits = vi32_reduce_max_u(magnitude);
-    float          largest;
+    float largest;
     memcpy(&largest, &bits, 4);
     const int finite = bits < 0x7f800000;
-    float     scale = largest / 127.0f, inverse = 0.0f;
+    float scale = largest / 127.0f, inverse = 0.0f;
     if (scale < 0x1p-120f) scale = 0x1p-120f;
     if (finite) inverse = 1.0f / scale;
 
     int32_t total = 0, half[2] = {0, 0};
-    int8_t  codes[TENON_PANEL_GROUP];
-V_UNROLL(4)
+    int8_t codes[TENON_PANEL_GROUP];
+    V_UNROLL(4)
     for (int v = 0; v < PANEL_GROUP_VECTORS; v++) {
         vi32 q = finite ? vi32_from_f32(vf32_mul(x[v], vf32_set1(inverse))) : vi32_zero();
         vi32_store_u8(codes + v * V_LANES, q);
@@ -68,7 +74,8 @@ V_UNROLL(4)
     total = half[0] + half[1];
     for (int s = 0; s < 8; s++) memcpy(&group[s * rows + index], codes + 4 * s, 4);
     int32_t *next = group + 8 * rows + index;
-    for (int h = 0; h < n_scales; h++, next += rows) *next = -zero * (n_scales == 2 ? half[h] : total);
+    for (int h = 0; h < n_scales; h++, next += rows)
+        *next = -zero * (n_scales == 2 ? half[h] : total);
     if (!finite) scale = NAN;
     memcpy(next, &scale, 4);
     const float sum = scale * (float)total;
@@ -79,16 +86,16 @@ V_INLINE void panel_prepare_row(tenon_panel_mode mode, tenon_panel_kind kind, te
                                 const void *row, int64_t k, int32_t rows, int32_t index,
                                 void *tile) {
     const int64_t groups = tenon_panel_groups(kind, k);
-    const int     words = tenon_panel_group_words(mode, kind) * rows;
-    const int     zero = kind == TENON_PANEL_Q8_0 ? V_DOT_OFFSET : tenon_panel_zero(kind);
-    const int     n_scales = tenon_panel_scales_per_group(kind);
-    const int     has_offset = tenon_panel_has_offset(kind);
-    int32_t      *group = tile;
+    const int words = tenon_panel_group_words(mode, kind) * rows;
+    const int zero = kind == TENON_PANEL_Q8_0 ? V_DOT_OFFSET : tenon_panel_zero(kind);
+    const int n_scales = tenon_panel_scales_per_group(kind);
+    const int has_offset = tenon_panel_has_offset(kind);
+    int32_t *group = tile;
     if (!row) k = 0;
     for (int64_t g = 0; g < groups; g++, group += words) {
         const int64_t at = g * TENON_PANEL_GROUP;
         if (mode == TENON_PANEL_BF16_DOT) {
-            uint16_t      pairs[TENON_PANEL_GROUP] = {0};
+            uint16_t pairs[TENON_PANEL_GROUP] = {0};
             const int64_t left = k - at < TENON_PANEL_GROUP ? k - at : TENON_PANEL_GROUP;
             if (left > 0) memcpy(pairs, (const uint16_t *)row + at, (size_t)left * 2);
             for (int p = 0; p < TENON_PANEL_GROUP / 2; p++)
@@ -96,7 +103,7 @@ V_INLINE void panel_prepare_row(tenon_panel_mode mode, tenon_panel_kind kind, te
             continue;
         }
         vf32 x[PANEL_GROUP_VECTORS];
-V_UNROLL(4)
+        V_UNROLL(4)
         for (int v = 0; v < PANEL_GROUP_VECTORS; v++)
             x[v] = panel_load(type, row, at + v * V_LANES, k - at - v * V_LANES);
         if (mode == TENON_PANEL_INT8) {
@@ -144,26 +151,32 @@ V_INLINE vf32 panel_activation(const tenon_panel_epilogue *e, vf32 g, vf32 u) {
         u = vf32_max(minus, vf32_min(limit, u));
     }
     switch (e->activation) {
-    case TENON_ACTIVATION_SILU_GATED: return vf32_mul(vf32_mul(g, vf32_sigmoid(g)), u);
-    case TENON_ACTIVATION_GELU_GATED: return vf32_mul(panel_gelu_erf(g), u);
-    case TENON_ACTIVATION_GELU_TANH_GATED: return vf32_mul(panel_gelu_tanh(g), u);
+    case TENON_ACTIVATION_SILU_GATED:
+        return vf32_mul(vf32_mul(g, vf32_sigmoid(g)), u);
+    case TENON_ACTIVATION_GELU_GATED:
+        return vf32_mul(panel_gelu_erf(g), u);
+    case TENON_ACTIVATION_GELU_TANH_GATED:
+        return vf32_mul(panel_gelu_tanh(g), u);
     case TENON_ACTIVATION_SWIGLU_OAI:
         return vf32_mul(vf32_mul(g, vf32_sigmoid(vf32_mul(vf32_set1(e->alpha), g))),
                         vf32_add(u, vf32_set1(1.0f)));
-    case TENON_ACTIVATION_SILU: return vf32_mul(g, vf32_sigmoid(g));
-    case TENON_ACTIVATION_GELU: return panel_gelu_erf(g);
+    case TENON_ACTIVATION_SILU:
+        return vf32_mul(g, vf32_sigmoid(g));
+    case TENON_ACTIVATION_GELU:
+        return panel_gelu_erf(g);
     case TENON_ACTIVATION_RELU2: {
         const vf32 r = vf32_max(vf32_zero(), g);
         return vf32_mul(r, r);
     }
-    default: return g;
+    default:
+        return g;
     }
 }
 
 V_INLINE void panel_activate_row(const tenon_panel_epilogue *e, const float *gate, const float *up,
                                  float weight, int32_t n, tenon_panel_type type, void *out) {
     for (int32_t i = 0; i < n; i += V_LANES) {
-        const int  left = n - i < V_LANES ? n - i : V_LANES;
+        const int left = n - i < V_LANES ? n - i : V_LANES;
         const vf32 g = vf32_load_n(gate + i, left);
         const vf32 u = up ? vf32_load_n(up + i, left) : vf32_zero();
         panel_save(type, out, i, vf32_mul(panel_activation(e, g, u), vf32_set1(weight)), left);

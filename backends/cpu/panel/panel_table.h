@@ -2,8 +2,8 @@
 /* The bodies as functions, and the table of them, for one instruction set. Included once by each
  * panel_<arch>.c after its simd_*.h, with
  *   PANEL_TABLE, PANEL_NAME   the table's symbol and its name as text
- *   PANEL_INT8(X)             X(kind, rows, vectors) for each int8 tile, made of PANEL_ROWS_<largest>
- *   PANEL_FLOAT(X), PANEL_BF16(X)   alike; empty where there is none
+ *   PANEL_INT8(X)             X(kind, rows, vectors) for each int8 tile, made of
+ * PANEL_ROWS_<largest> PANEL_FLOAT(X), PANEL_BF16(X)   alike; empty where there is none
  *   PANEL_INT8_ROWS, ..       PANEL_KIND_ROWS(kind, largest) for the same kinds */
 #ifndef TENON_PANEL_TABLE_H
 #define TENON_PANEL_TABLE_H
@@ -36,11 +36,11 @@
     .tile[TENON_PANEL_BF16_DOT][TENON_PANEL_##kind][rows - 1] = bf16_##kind##_##rows,
 
 /* Rows 1.. of a kind. nv1: vectors in the tile of one row, which reads each unit in one pass. */
-#define PANEL_ROWS_1(X, kind, nv1, nv)  X(kind, 1, nv1)
-#define PANEL_ROWS_3(X, kind, nv1, nv)  X(kind, 1, nv1) X(kind, 2, nv) X(kind, 3, nv)
-#define PANEL_ROWS_4(X, kind, nv1, nv)  PANEL_ROWS_3(X, kind, nv1, nv) X(kind, 4, nv)
-#define PANEL_ROWS_6(X, kind, nv1, nv)  PANEL_ROWS_4(X, kind, nv1, nv) X(kind, 5, nv) X(kind, 6, nv)
-#define PANEL_ROWS_8(X, kind, nv1, nv)  PANEL_ROWS_6(X, kind, nv1, nv) X(kind, 7, nv) X(kind, 8, nv)
+#define PANEL_ROWS_1(X, kind, nv1, nv) X(kind, 1, nv1)
+#define PANEL_ROWS_3(X, kind, nv1, nv) X(kind, 1, nv1) X(kind, 2, nv) X(kind, 3, nv)
+#define PANEL_ROWS_4(X, kind, nv1, nv) PANEL_ROWS_3(X, kind, nv1, nv) X(kind, 4, nv)
+#define PANEL_ROWS_6(X, kind, nv1, nv) PANEL_ROWS_4(X, kind, nv1, nv) X(kind, 5, nv) X(kind, 6, nv)
+#define PANEL_ROWS_8(X, kind, nv1, nv) PANEL_ROWS_6(X, kind, nv1, nv) X(kind, 7, nv) X(kind, 8, nv)
 #define PANEL_ROWS_12(X, kind, nv1, nv)                                                            \
     PANEL_ROWS_8(X, kind, nv1, nv)                                                                 \
     X(kind, 9, nv) X(kind, 10, nv) X(kind, 11, nv) X(kind, 12, nv)
@@ -58,12 +58,15 @@ static void prepare_row(tenon_panel_mode mode, tenon_panel_kind kind, tenon_pane
 }
 
 #define PANEL_PACK_CASE(kind_, unit_k, unit_bytes, row_bytes)                                      \
-    case TENON_PANEL_##kind_: panel_pack_units(TENON_PANEL_##kind_, rows, n_units, units); return;
+case TENON_PANEL_##kind_:                                                                          \
+    panel_pack_units(TENON_PANEL_##kind_, rows, n_units, units);                                   \
+    return;
 static void pack_units(tenon_panel_kind kind, const uint8_t *const *rows, int64_t n_units,
                        uint8_t *units) {
     switch (kind) {
         TENON_PANEL_KINDS(PANEL_PACK_CASE)
-    default: return;
+    default:
+        return;
     }
 }
 
@@ -83,7 +86,7 @@ const tenon_panel_kernels PANEL_TABLE = {
                  [TENON_PANEL_FLOAT] = {PANEL_FLOAT_ROWS},
                  [TENON_PANEL_BF16_DOT] = {PANEL_BF16_ROWS}},
     PANEL_INT8(PANEL_ENTER_INT8) PANEL_FLOAT(PANEL_ENTER_FLOAT) PANEL_BF16(PANEL_ENTER_BF16)
-    .prepare = prepare_row,
+        .prepare = prepare_row,
     .pack = pack_units,
     .store = store_row,
     .activate = activate_row,

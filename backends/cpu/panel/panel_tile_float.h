@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The float tiles: sums[i][col] += sum_k a[i][k] * w[col][k] in k order, one fused multiply-add each.
- * Quantized weights become f32 in registers (rounded once: code * scale + offset is one fused step),
- * once for all rows of the tile. The bf16 tile adds products in pairs of k. */
+/* The float tiles: sums[i][col] += sum_k a[i][k] * w[col][k] in k order, one fused multiply-add
+ * each. Quantized weights become f32 in registers (rounded once: code * scale + offset is one fused
+ * step), once for all rows of the tile. The bf16 tile adds products in pairs of k. */
 #ifndef TENON_PANEL_TILE_FLOAT_H
 #define TENON_PANEL_TILE_FLOAT_H
 
@@ -20,13 +20,16 @@ V_INLINE vf32 panel_byte(vi32 codes, int b) {
 /* k = 4 s + b of a plain unit. */
 V_INLINE vf32 panel_plain(tenon_panel_kind kind, const uint8_t *unit, int s, int b, int col) {
     const int k = 4 * s + b;
-    if (kind == TENON_PANEL_F32) return vf32_load((const float *)(const void *)unit + k * TENON_PANEL_COLS + col);
+    if (kind == TENON_PANEL_F32)
+        return vf32_load((const float *)(const void *)unit + k * TENON_PANEL_COLS + col);
     if (kind == TENON_PANEL_F16) return vf32_load_f16(unit + 2 * (k * TENON_PANEL_COLS + col));
     const vi32 pair = vi32_load(unit + (k >> 1) * PANEL_VECTOR_BYTES + 4 * col);
-    return vf32_from_bits(b & 1 ? vi32_and(pair, vi32_set1((int32_t)0xffff0000)) : vi32_sll(pair, 16));
+    return vf32_from_bits(b & 1 ? vi32_and(pair, vi32_set1((int32_t)0xffff0000))
+                                : vi32_sll(pair, 16));
 }
 
-/* Steps [s0, s0 + n) of a group: the loop over steps stays rolled where the decoding is the same. */
+/* Steps [s0, s0 + n) of a group: the loop over steps stays rolled where the decoding is the same.
+ */
 V_INLINE void panel_steps_float(tenon_panel_kind kind, int rows, int nv, const float *act,
                                 const uint8_t *part, int g, int s0, int n, int col,
                                 const vf32 *scale, const vf32 *offset,
@@ -34,10 +37,10 @@ V_INLINE void panel_steps_float(tenon_panel_kind kind, int rows, int nv, const f
     const int plain = tenon_panel_is_plain(kind);
     for (int t = 0; t < n; t++) {
         const int s = s0 + t;
-        vi32      codes[PANEL_MAX_VECTORS];
+        vi32 codes[PANEL_MAX_VECTORS];
         if (!plain) {
             /* s0 rather than s says which nibble, so that it is a constant. */
-V_UNROLL(4)
+            V_UNROLL(4)
             for (int j = 0; j < nv; j++) {
                 const int c = col + j * V_LANES;
                 codes[j] = kind == TENON_PANEL_Q4_0 || kind == TENON_PANEL_Q4_1
@@ -45,17 +48,17 @@ V_UNROLL(4)
                                : panel_codes(kind, part, g, s, c);
             }
         }
-V_UNROLL(4)
+        V_UNROLL(4)
         for (int b = 0; b < 4; b++) {
             vf32 w[PANEL_MAX_VECTORS];
-V_UNROLL(4)
+            V_UNROLL(4)
             for (int j = 0; j < nv; j++)
                 w[j] = plain ? panel_plain(kind, part, s, b, col + j * V_LANES)
                              : vf32_fma(panel_byte(codes[j], b), scale[j], offset[j]);
-V_UNROLL(12)
+            V_UNROLL(12)
             for (int i = 0; i < rows; i++) {
                 const vf32 a = vf32_set1(act[(4 * s + b) * rows + i]);
-V_UNROLL(4)
+                V_UNROLL(4)
                 for (int j = 0; j < nv; j++) f[i][j] = vf32_fma(a, w[j], f[i][j]);
             }
         }
@@ -72,9 +75,9 @@ V_INLINE void panel_group_float(tenon_panel_kind kind, int rows, int nv, const f
     }
     const int nibbles = kind == TENON_PANEL_Q4_0 || kind == TENON_PANEL_Q4_1;
     const int runs = nibbles || kind == TENON_PANEL_Q6_K ? 2 : 1, steps = 8 / runs;
-V_UNROLL(2)
+    V_UNROLL(2)
     for (int r = 0; r < runs; r++) {
-V_UNROLL(4)
+        V_UNROLL(4)
         for (int j = 0; j < nv; j++) {
             const int c = col + j * V_LANES;
             scale[j] = panel_scale(kind, unit, part, g, nibbles ? 0 : r, c);
@@ -92,27 +95,25 @@ V_INLINE void panel_tile_float(tenon_panel_kind kind, int rows, int nv, const fl
     const int unit_bytes = tenon_panel_unit_bytes(kind);
     for (int col = 0; col < TENON_PANEL_COLS; col += nv * V_LANES) {
         vf32 f[TENON_PANEL_MAX_ROWS][PANEL_MAX_VECTORS];
-V_UNROLL(12)
-        for (int i = 0; i < rows; i++)
-V_UNROLL(4)
-            for (int j = 0; j < nv; j++)
-                f[i][j] = vf32_load(sums + i * TENON_PANEL_COLS + col + j * V_LANES);
-        const float   *a = act;
+        V_UNROLL(12)
+        for (int i = 0; i < rows; i++) V_UNROLL(4)
+        for (int j = 0; j < nv; j++)
+            f[i][j] = vf32_load(sums + i * TENON_PANEL_COLS + col + j * V_LANES);
+        const float *a = act;
         const uint8_t *u = unit;
         for (int64_t n = 0; n < n_units; n++, u += unit_bytes) {
             for (int p = 0; p < parts; p++) {
                 const uint8_t *part = panel_part(kind, u, p);
                 panel_prefetch(part, unit_bytes / parts);
-V_UNROLL(4)
+                V_UNROLL(4)
                 for (int g = 0; g < per_part; g++, a += TENON_PANEL_GROUP * rows)
                     panel_group_float(kind, rows, nv, a, u, part, g, col, f);
             }
         }
-V_UNROLL(12)
-        for (int i = 0; i < rows; i++)
-V_UNROLL(4)
-            for (int j = 0; j < nv; j++)
-                vf32_store(sums + i * TENON_PANEL_COLS + col + j * V_LANES, f[i][j]);
+        V_UNROLL(12)
+        for (int i = 0; i < rows; i++) V_UNROLL(4)
+        for (int j = 0; j < nv; j++)
+            vf32_store(sums + i * TENON_PANEL_COLS + col + j * V_LANES, f[i][j]);
     }
 }
 
@@ -121,33 +122,31 @@ V_INLINE void panel_tile_bf16(int rows, int nv, const int32_t *act, const uint8_
                               int64_t n_units, float *sums) {
     for (int col = 0; col < TENON_PANEL_COLS; col += nv * V_LANES) {
         vf32 f[TENON_PANEL_MAX_ROWS][PANEL_MAX_VECTORS];
-V_UNROLL(12)
-        for (int i = 0; i < rows; i++)
-V_UNROLL(4)
-            for (int j = 0; j < nv; j++)
-                f[i][j] = vf32_load(sums + i * TENON_PANEL_COLS + col + j * V_LANES);
+        V_UNROLL(12)
+        for (int i = 0; i < rows; i++) V_UNROLL(4)
+        for (int j = 0; j < nv; j++)
+            f[i][j] = vf32_load(sums + i * TENON_PANEL_COLS + col + j * V_LANES);
         const int32_t *a = act;
         const uint8_t *u = unit;
         for (int64_t n = 0; n < n_units; n++) {
-V_UNROLL(2)
+            V_UNROLL(2)
             for (int p = 0; p < 16; p++, a += rows, u += PANEL_VECTOR_BYTES) {
                 vi32 w[PANEL_MAX_VECTORS];
                 panel_prefetch(u, PANEL_VECTOR_BYTES);
-V_UNROLL(4)
+                V_UNROLL(4)
                 for (int j = 0; j < nv; j++) w[j] = vi32_load(u + (col + j * V_LANES) * 4);
-V_UNROLL(12)
+                V_UNROLL(12)
                 for (int i = 0; i < rows; i++) {
                     const vi32 x = vi32_set1(a[i]);
-V_UNROLL(4)
+                    V_UNROLL(4)
                     for (int j = 0; j < nv; j++) f[i][j] = vf32_dot_bf16(f[i][j], x, w[j]);
                 }
             }
         }
-V_UNROLL(12)
-        for (int i = 0; i < rows; i++)
-V_UNROLL(4)
-            for (int j = 0; j < nv; j++)
-                vf32_store(sums + i * TENON_PANEL_COLS + col + j * V_LANES, f[i][j]);
+        V_UNROLL(12)
+        for (int i = 0; i < rows; i++) V_UNROLL(4)
+        for (int j = 0; j < nv; j++)
+            vf32_store(sums + i * TENON_PANEL_COLS + col + j * V_LANES, f[i][j]);
     }
 }
 #endif

@@ -4,7 +4,8 @@
 #include <string.h>
 
 /* Word t of code vectors at `vectors` back to where it came from. */
-static void take_words(const uint8_t *vectors, int n_words, int32_t col, uint8_t flip, uint8_t *dst) {
+static void take_words(const uint8_t *vectors, int n_words, int32_t col, uint8_t flip,
+                       uint8_t *dst) {
     for (int t = 0; t < n_words; t++)
         for (int b = 0; b < 4; b++)
             dst[4 * t + b] = (uint8_t)(vectors[t * 128 + 4 * col + b] ^ flip);
@@ -39,10 +40,15 @@ static void unpack_q6_k(const uint8_t *unit, int32_t col, uint8_t *row) {
     }
 }
 
-void tenon_panel_unpack_unit(tenon_panel_kind kind, const uint8_t *unit, int32_t col, uint8_t *row) {
+void tenon_panel_unpack_unit(tenon_panel_kind kind, const uint8_t *unit, int32_t col,
+                             uint8_t *row) {
     switch (kind) {
-    case TENON_PANEL_BF16: take_words(unit, 16, col, 0, row); return;
-    case TENON_PANEL_F32: take_words(unit, 32, col, 0, row); return;
+    case TENON_PANEL_BF16:
+        take_words(unit, 16, col, 0, row);
+        return;
+    case TENON_PANEL_F32:
+        take_words(unit, 32, col, 0, row);
+        return;
     case TENON_PANEL_F16:
         for (int k = 0; k < 32; k++) memcpy(row + 2 * k, unit + 2 * (32 * k + col), 2);
         return;
@@ -59,8 +65,13 @@ void tenon_panel_unpack_unit(tenon_panel_kind kind, const uint8_t *unit, int32_t
         memcpy(row, unit + 1024 + 2 * col, 2);
         take_words(unit, 8, col, 0x80, row + 2);
         return;
-    case TENON_PANEL_Q4_K: unpack_q4_k(unit, col, row); return;
-    case TENON_PANEL_Q6_K: unpack_q6_k(unit, col, row); return;
-    default: return;
+    case TENON_PANEL_Q4_K:
+        unpack_q4_k(unit, col, row);
+        return;
+    case TENON_PANEL_Q6_K:
+        unpack_q6_k(unit, col, row);
+        return;
+    default:
+        return;
     }
 }

@@ -10,12 +10,18 @@ int32_t tenon_panel_kind_for(int32_t format, tenon_number number) {
                : number == TENON_NUMBER_F16 ? TENON_PANEL_F16
                : number == TENON_NUMBER_F32 ? TENON_PANEL_F32
                                             : -1;
-    case TENON_FORMAT_GGUF_Q4_0: return TENON_PANEL_Q4_0;
-    case TENON_FORMAT_GGUF_Q4_1: return TENON_PANEL_Q4_1;
-    case TENON_FORMAT_GGUF_Q8_0: return TENON_PANEL_Q8_0;
-    case TENON_FORMAT_GGUF_Q4_K: return TENON_PANEL_Q4_K;
-    case TENON_FORMAT_GGUF_Q6_K: return TENON_PANEL_Q6_K;
-    default: return -1;
+    case TENON_FORMAT_GGUF_Q4_0:
+        return TENON_PANEL_Q4_0;
+    case TENON_FORMAT_GGUF_Q4_1:
+        return TENON_PANEL_Q4_1;
+    case TENON_FORMAT_GGUF_Q8_0:
+        return TENON_PANEL_Q8_0;
+    case TENON_FORMAT_GGUF_Q4_K:
+        return TENON_PANEL_Q4_K;
+    case TENON_FORMAT_GGUF_Q6_K:
+        return TENON_PANEL_Q6_K;
+    default:
+        return -1;
     }
 }
 
@@ -26,8 +32,10 @@ const char *tenon_panel_rows_from(const DLTensor *w, const tenon_quant *quant,
     const int32_t kind = tenon_panel_kind_for(view.format, view.number);
     if (kind < 0) {
         const tenon_format_storage *storage = tenon_format_storage_of(view.format);
-        return tenon_decline(reason, "weights are %s (number %d); panels take bf16, f16, f32, Q4_0, "
-                             "Q4_1, Q8_0, Q4_K, Q6_K", storage ? storage->name : "plain", view.number);
+        return tenon_decline(reason,
+                             "weights are %s (number %d); panels take bf16, f16, f32, Q4_0, "
+                             "Q4_1, Q8_0, Q4_K, Q6_K",
+                             storage ? storage->name : "plain", view.number);
     }
     if (!tenon_panel_is_plain((tenon_panel_kind)kind) && view.k_stride != 1)
         return tenon_decline(reason, "the blocks of a row are %lld bytes apart, not contiguous",
@@ -54,9 +62,11 @@ const char *tenon_panel_blob_from(const DLTensor *w, tenon_panel_weights *out,
     if (kind < 0 || kind >= TENON_PANEL_KIND_COUNT || h->n < 0 || h->k < 0 || experts < 0 ||
         h->blob_bytes - h->header_bytes !=
             tenon_panel_payload_bytes((tenon_panel_kind)kind, experts, h->n, h->k))
-        return tenon_decline(reason, "the blob's header contradicts itself: kind %lld, n=%lld, "
-                             "k=%lld in %llu bytes", (long long)kind, (long long)h->n,
-                             (long long)h->k, (unsigned long long)h->blob_bytes);
+        return tenon_decline(reason,
+                             "the blob's header contradicts itself: kind %lld, n=%lld, "
+                             "k=%lld in %llu bytes",
+                             (long long)kind, (long long)h->n, (long long)h->k,
+                             (unsigned long long)h->blob_bytes);
     *header = *h;
     *out = (tenon_panel_weights){.kind = (tenon_panel_kind)kind,
                                  .n = h->n,

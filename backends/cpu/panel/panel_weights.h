@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Weights as an operation is given them, resolved to panels or to rows that can be packed on the way. */
+/* Weights as an operation is given them, resolved to panels or to rows that can be packed on the
+ * way. */
 #ifndef TENON_PANEL_WEIGHTS_H
 #define TENON_PANEL_WEIGHTS_H
 
@@ -7,18 +8,20 @@
 #include "packed_blob.h"
 #include "panel_multiply.h"
 
-/* Name of the layout in a blob's header. Its payload is, for each expert, tenon_panel_count(n) panels of
- * tenon_panel_bytes(kind, k), right behind the header. */
+/* Name of the layout in a blob's header. Its payload is, for each expert, tenon_panel_count(n)
+ * panels of tenon_panel_bytes(kind, k), right behind the header. */
 #define TENON_PANEL_LAYOUT_NAME "cpu_panel32"
 
 /* The kind for a format and plain number, or -1. */
 int32_t tenon_panel_kind_for(int32_t format, tenon_number number);
 
-/* NULL and the kind and the rows, or why these weights cannot be read in place. Data may be NULL. */
+/* NULL and the kind and the rows, or why these weights cannot be read in place. Data may be NULL.
+ */
 const char *tenon_panel_rows_from(const DLTensor *w, const tenon_quant *quant,
                                   tenon_panel_weights *out, tenon_reason *reason);
 
-/* The same for a blob, whose header must be readable. *header: a copy, to compare with when running. */
+/* The same for a blob, whose header must be readable. *header: a copy, to compare with when
+ * running. */
 const char *tenon_panel_blob_from(const DLTensor *w, tenon_panel_weights *out,
                                   tenon_blob_header *header, tenon_reason *reason);
 
@@ -27,8 +30,9 @@ const char *tenon_panel_weights_from(const DLTensor *w, const tenon_quant *quant
                                      tenon_panel_weights *out, tenon_blob_header *header,
                                      tenon_reason *reason);
 
-/* For a run: the plan's weights at this run's address. A blob is compared with the planned header, so
- * that another layer's blob of the same kind and shape is taken and everything else is refused. */
+/* For a run: the plan's weights at this run's address. A blob is compared with the planned header,
+ * so that another layer's blob of the same kind and shape is taken and everything else is refused.
+ */
 int32_t tenon_panel_weights_at(const tenon_panel_weights *planned, const tenon_blob_header *header,
                                const DLTensor *w, tenon_panel_weights *out, tenon_reason *reason);
 
@@ -41,10 +45,17 @@ static inline uint64_t tenon_panel_payload_bytes(tenon_panel_kind kind, int64_t 
 /* The element type of activations, results and bias; false for others. */
 static inline bool tenon_panel_type_of(DLDataType type, tenon_panel_type *out) {
     switch (tenon_number_of(type)) {
-    case TENON_NUMBER_F32: *out = TENON_PANEL_TYPE_F32; return true;
-    case TENON_NUMBER_BF16: *out = TENON_PANEL_TYPE_BF16; return true;
-    case TENON_NUMBER_F16: *out = TENON_PANEL_TYPE_F16; return true;
-    default: return false;
+    case TENON_NUMBER_F32:
+        *out = TENON_PANEL_TYPE_F32;
+        return true;
+    case TENON_NUMBER_BF16:
+        *out = TENON_PANEL_TYPE_BF16;
+        return true;
+    case TENON_NUMBER_F16:
+        *out = TENON_PANEL_TYPE_F16;
+        return true;
+    default:
+        return false;
     }
 }
 

@@ -3,7 +3,8 @@
 #ifndef TENON_SIMD_MATH_H
 #define TENON_SIMD_MATH_H
 
-/* e^x by 2^n * p(r), |r| <= ln2/2, degree 6: within 2 ulp; 0 below -104, inf above 88.73, NaN stays. */
+/* e^x by 2^n * p(r), |r| <= ln2/2, degree 6: within 2 ulp; 0 below -104, inf above 88.73, NaN
+ * stays. */
 V_INLINE vf32 vf32_exp(vf32 x) {
     /* min and max hand their second operand on when one is NaN: x comes second so that it stays. */
     const vf32 c = vf32_max(vf32_set1(-105.0f), vf32_min(vf32_set1(89.0f), x));

@@ -11,7 +11,7 @@
 
 #define V_INLINE static inline
 #define V_UNROLL(n)
-#define V_LANES  8
+#define V_LANES 8
 
 typedef struct vf32 {
     float f[V_LANES];
@@ -34,19 +34,25 @@ V_INLINE vf32 vf32_set1(float x) {
     V_EACH r.f[l] = x;
     return r;
 }
-V_INLINE vf32 vf32_zero(void) { return vf32_set1(0.0f); }
+V_INLINE vf32 vf32_zero(void) {
+    return vf32_set1(0.0f);
+}
 V_INLINE vf32 vf32_load(const float *p) {
     vf32 r;
     memcpy(&r, p, sizeof r);
     return r;
 }
-V_INLINE void vf32_store(float *p, vf32 x) { memcpy(p, &x, sizeof x); }
+V_INLINE void vf32_store(float *p, vf32 x) {
+    memcpy(p, &x, sizeof x);
+}
 V_INLINE vf32 vf32_load_n(const float *p, int n) {
     vf32 r = vf32_zero();
     memcpy(&r, p, (size_t)n * 4);
     return r;
 }
-V_INLINE void vf32_store_n(float *p, vf32 x, int n) { memcpy(p, &x, (size_t)n * 4); }
+V_INLINE void vf32_store_n(float *p, vf32 x, int n) {
+    memcpy(p, &x, (size_t)n * 4);
+}
 V_F2(vf32_add, a.f[l] + b.f[l])
 V_F2(vf32_sub, a.f[l] - b.f[l])
 V_F2(vf32_mul, a.f[l] * b.f[l])
@@ -80,19 +86,25 @@ V_INLINE vi32 vi32_set1(int32_t x) {
     V_EACH r.i[l] = x;
     return r;
 }
-V_INLINE vi32 vi32_zero(void) { return vi32_set1(0); }
+V_INLINE vi32 vi32_zero(void) {
+    return vi32_set1(0);
+}
 V_INLINE vi32 vi32_load(const void *p) {
     vi32 r;
     memcpy(&r, p, sizeof r);
     return r;
 }
-V_INLINE void vi32_store(void *p, vi32 x) { memcpy(p, &x, sizeof x); }
+V_INLINE void vi32_store(void *p, vi32 x) {
+    memcpy(p, &x, sizeof x);
+}
 V_INLINE vi32 vi32_load_n(const void *p, int n) {
     vi32 r = vi32_zero();
     memcpy(&r, p, (size_t)n * 4);
     return r;
 }
-V_INLINE void vi32_store_n(void *p, vi32 x, int n) { memcpy(p, &x, (size_t)n * 4); }
+V_INLINE void vi32_store_n(void *p, vi32 x, int n) {
+    memcpy(p, &x, (size_t)n * 4);
+}
 V_I2(vi32_add, (uint32_t)a.i[l] + (uint32_t)b.i[l])
 V_I2(vi32_sub, (uint32_t)a.i[l] - (uint32_t)b.i[l])
 V_I2(vi32_mul, (uint32_t)a.i[l] * (uint32_t)b.i[l])
@@ -110,7 +122,9 @@ V_INLINE vi32 vi32_srl(vi32 a, int n) {
     V_EACH a.i[l] = (int32_t)((uint32_t)a.i[l] >> n);
     return a;
 }
-V_INLINE vi32 vi32_srl_by(vi32 a, int n) { return vi32_srl(a, n); }
+V_INLINE vi32 vi32_srl_by(vi32 a, int n) {
+    return vi32_srl(a, n);
+}
 V_INLINE vi32 vi32_sra(vi32 a, int n) {
     V_EACH a.i[l] = a.i[l] >> n;
     return a;
@@ -136,7 +150,9 @@ V_INLINE vi32 vi32_load_s8(const void *p) {
     V_EACH r.i[l] = ((const int8_t *)p)[l];
     return r;
 }
-V_INLINE void vi32_store_u8(void *p, vi32 x) { V_EACH((uint8_t *)p)[l] = (uint8_t)x.i[l]; }
+V_INLINE void vi32_store_u8(void *p, vi32 x) {
+    V_EACH((uint8_t *)p)[l] = (uint8_t)x.i[l];
+}
 V_INLINE void vi32_store_u16(void *p, vi32 x) {
     uint16_t w[V_LANES];
     V_EACH w[l] = (uint16_t)x.i[l];
@@ -175,9 +191,8 @@ V_INLINE vf32 vf32_from_i32(vi32 a) {
 /* Round to nearest even; out of range and NaN: INT32_MIN, as on x86. */
 V_INLINE vi32 vi32_from_f32(vf32 a) {
     vi32 r;
-    V_EACH r.i[l] = a.f[l] >= -2147483648.0f && a.f[l] < 2147483648.0f
-                        ? (int32_t)nearbyintf(a.f[l])
-                        : INT32_MIN;
+    V_EACH r.i[l] = a.f[l] >= -2147483648.0f && a.f[l] < 2147483648.0f ? (int32_t)nearbyintf(a.f[l])
+                                                                       : INT32_MIN;
     return r;
 }
 V_INLINE float v_f32_of_bits(uint32_t u) {
@@ -212,20 +227,24 @@ V_INLINE uint16_t v_bf16_of_f32(float f) {
 }
 V_INLINE vf32 vf32_load_f16_n(const void *p, int n) {
     uint16_t h[V_LANES] = {0};
-    vf32     r;
+    vf32 r;
     memcpy(h, p, (size_t)n * 2);
     V_EACH r.f[l] = v_f32_of_f16(h[l]);
     return r;
 }
 V_INLINE vf32 vf32_load_bf16_n(const void *p, int n) {
     uint16_t h[V_LANES] = {0};
-    vf32     r;
+    vf32 r;
     memcpy(h, p, (size_t)n * 2);
     V_EACH r.f[l] = v_f32_of_bits((uint32_t)h[l] << 16);
     return r;
 }
-V_INLINE vf32 vf32_load_f16(const void *p) { return vf32_load_f16_n(p, V_LANES); }
-V_INLINE vf32 vf32_load_bf16(const void *p) { return vf32_load_bf16_n(p, V_LANES); }
+V_INLINE vf32 vf32_load_f16(const void *p) {
+    return vf32_load_f16_n(p, V_LANES);
+}
+V_INLINE vf32 vf32_load_bf16(const void *p) {
+    return vf32_load_bf16_n(p, V_LANES);
+}
 V_INLINE void vf32_store_f16_n(void *p, vf32 x, int n) {
     uint16_t h[V_LANES];
     V_EACH h[l] = v_f16_of_f32(x.f[l]);
@@ -236,14 +255,18 @@ V_INLINE void vf32_store_bf16_n(void *p, vf32 x, int n) {
     V_EACH h[l] = v_bf16_of_f32(x.f[l]);
     memcpy(p, h, (size_t)n * 2);
 }
-V_INLINE void vf32_store_f16(void *p, vf32 x) { vf32_store_f16_n(p, x, V_LANES); }
-V_INLINE void vf32_store_bf16(void *p, vf32 x) { vf32_store_bf16_n(p, x, V_LANES); }
+V_INLINE void vf32_store_f16(void *p, vf32 x) {
+    vf32_store_f16_n(p, x, V_LANES);
+}
+V_INLINE void vf32_store_bf16(void *p, vf32 x) {
+    vf32_store_bf16_n(p, x, V_LANES);
+}
 
 /* ---- multiply-accumulate of packed elements ---- */
 /* acc + the four u8 x s8 products of each lane. */
 V_INLINE vi32 vi32_dot_u8s8(vi32 acc, vi32 u8, vi32 s8) {
     uint8_t u[4 * V_LANES];
-    int8_t  s[4 * V_LANES];
+    int8_t s[4 * V_LANES];
     memcpy(u, &u8, sizeof u);
     memcpy(s, &s8, sizeof s);
     V_EACH for (int b = 0; b < 4; b++) acc.i[l] += (int32_t)u[4 * l + b] * s[4 * l + b];
@@ -251,7 +274,9 @@ V_INLINE vi32 vi32_dot_u8s8(vi32 acc, vi32 u8, vi32 s8) {
 }
 /* The same for codes that span all of u8. The sum is of (code - 128 + V_DOT_OFFSET) x s8. */
 #define V_DOT_OFFSET 128
-V_INLINE vi32 vi32_dot_code8(vi32 acc, vi32 code, vi32 s8) { return vi32_dot_u8s8(acc, code, s8); }
+V_INLINE vi32 vi32_dot_code8(vi32 acc, vi32 code, vi32 s8) {
+    return vi32_dot_u8s8(acc, code, s8);
+}
 #define V_HAS_DOT_BF16 0
 
 /* ---- data movement ---- */

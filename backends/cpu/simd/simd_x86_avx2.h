@@ -16,9 +16,9 @@
 #else
 #    define V_UNROLL(n) V_PRAGMA(GCC unroll n)
 #endif
-#define V_LANES  8
+#define V_LANES 8
 
-typedef __m256  vf32;
+typedef __m256 vf32;
 typedef __m256i vi32;
 
 /* First n lanes on: a window into eight ones followed by eight zeros. */
@@ -28,23 +28,57 @@ V_INLINE __m256i v_mask_n(int n) {
 }
 
 /* ---- f32 ---- */
-V_INLINE vf32 vf32_zero(void) { return _mm256_setzero_ps(); }
-V_INLINE vf32 vf32_set1(float x) { return _mm256_set1_ps(x); }
-V_INLINE vf32 vf32_load(const float *p) { return _mm256_loadu_ps(p); }
-V_INLINE void vf32_store(float *p, vf32 x) { _mm256_storeu_ps(p, x); }
-V_INLINE vf32 vf32_load_n(const float *p, int n) { return _mm256_maskload_ps(p, v_mask_n(n)); }
-V_INLINE void vf32_store_n(float *p, vf32 x, int n) { _mm256_maskstore_ps(p, v_mask_n(n), x); }
-V_INLINE vf32 vf32_add(vf32 a, vf32 b) { return _mm256_add_ps(a, b); }
-V_INLINE vf32 vf32_sub(vf32 a, vf32 b) { return _mm256_sub_ps(a, b); }
-V_INLINE vf32 vf32_mul(vf32 a, vf32 b) { return _mm256_mul_ps(a, b); }
-V_INLINE vf32 vf32_div(vf32 a, vf32 b) { return _mm256_div_ps(a, b); }
-V_INLINE vf32 vf32_fma(vf32 a, vf32 b, vf32 c) { return _mm256_fmadd_ps(a, b, c); }
-V_INLINE vf32 vf32_fnma(vf32 a, vf32 b, vf32 c) { return _mm256_fnmadd_ps(a, b, c); }
-V_INLINE vf32 vf32_max(vf32 a, vf32 b) { return _mm256_max_ps(a, b); }
-V_INLINE vf32 vf32_min(vf32 a, vf32 b) { return _mm256_min_ps(a, b); }
-V_INLINE vf32 vf32_abs(vf32 a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
-V_INLINE vf32 vf32_round(vf32 a) { return _mm256_round_ps(a, 0x08); }
-V_INLINE vf32 vf32_sqrt(vf32 a) { return _mm256_sqrt_ps(a); }
+V_INLINE vf32 vf32_zero(void) {
+    return _mm256_setzero_ps();
+}
+V_INLINE vf32 vf32_set1(float x) {
+    return _mm256_set1_ps(x);
+}
+V_INLINE vf32 vf32_load(const float *p) {
+    return _mm256_loadu_ps(p);
+}
+V_INLINE void vf32_store(float *p, vf32 x) {
+    _mm256_storeu_ps(p, x);
+}
+V_INLINE vf32 vf32_load_n(const float *p, int n) {
+    return _mm256_maskload_ps(p, v_mask_n(n));
+}
+V_INLINE void vf32_store_n(float *p, vf32 x, int n) {
+    _mm256_maskstore_ps(p, v_mask_n(n), x);
+}
+V_INLINE vf32 vf32_add(vf32 a, vf32 b) {
+    return _mm256_add_ps(a, b);
+}
+V_INLINE vf32 vf32_sub(vf32 a, vf32 b) {
+    return _mm256_sub_ps(a, b);
+}
+V_INLINE vf32 vf32_mul(vf32 a, vf32 b) {
+    return _mm256_mul_ps(a, b);
+}
+V_INLINE vf32 vf32_div(vf32 a, vf32 b) {
+    return _mm256_div_ps(a, b);
+}
+V_INLINE vf32 vf32_fma(vf32 a, vf32 b, vf32 c) {
+    return _mm256_fmadd_ps(a, b, c);
+}
+V_INLINE vf32 vf32_fnma(vf32 a, vf32 b, vf32 c) {
+    return _mm256_fnmadd_ps(a, b, c);
+}
+V_INLINE vf32 vf32_max(vf32 a, vf32 b) {
+    return _mm256_max_ps(a, b);
+}
+V_INLINE vf32 vf32_min(vf32 a, vf32 b) {
+    return _mm256_min_ps(a, b);
+}
+V_INLINE vf32 vf32_abs(vf32 a) {
+    return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a);
+}
+V_INLINE vf32 vf32_round(vf32 a) {
+    return _mm256_round_ps(a, 0x08);
+}
+V_INLINE vf32 vf32_sqrt(vf32 a) {
+    return _mm256_sqrt_ps(a);
+}
 V_INLINE float vf32_reduce_add(vf32 a) {
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     s = _mm_add_ps(s, _mm_movehl_ps(s, s));
@@ -61,29 +95,57 @@ V_INLINE vf32 vf32_select_lt(vf32 a, vf32 b, vf32 x, vf32 y) {
 }
 
 /* ---- 32-bit lanes as integers or as raw bytes ---- */
-V_INLINE vi32 vi32_zero(void) { return _mm256_setzero_si256(); }
-V_INLINE vi32 vi32_set1(int32_t x) { return _mm256_set1_epi32(x); }
-V_INLINE vi32 vi32_load(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
-V_INLINE void vi32_store(void *p, vi32 x) { _mm256_storeu_si256((__m256i *)p, x); }
+V_INLINE vi32 vi32_zero(void) {
+    return _mm256_setzero_si256();
+}
+V_INLINE vi32 vi32_set1(int32_t x) {
+    return _mm256_set1_epi32(x);
+}
+V_INLINE vi32 vi32_load(const void *p) {
+    return _mm256_loadu_si256((const __m256i *)p);
+}
+V_INLINE void vi32_store(void *p, vi32 x) {
+    _mm256_storeu_si256((__m256i *)p, x);
+}
 V_INLINE vi32 vi32_load_n(const void *p, int n) {
     return _mm256_maskload_epi32((const int *)p, v_mask_n(n));
 }
 V_INLINE void vi32_store_n(void *p, vi32 x, int n) {
     _mm256_maskstore_epi32((int *)p, v_mask_n(n), x);
 }
-V_INLINE vi32 vi32_add(vi32 a, vi32 b) { return _mm256_add_epi32(a, b); }
-V_INLINE vi32 vi32_sub(vi32 a, vi32 b) { return _mm256_sub_epi32(a, b); }
-V_INLINE vi32 vi32_mul(vi32 a, vi32 b) { return _mm256_mullo_epi32(a, b); }
-V_INLINE vi32 vi32_and(vi32 a, vi32 b) { return _mm256_and_si256(a, b); }
-V_INLINE vi32 vi32_or(vi32 a, vi32 b) { return _mm256_or_si256(a, b); }
-V_INLINE vi32 vi32_xor(vi32 a, vi32 b) { return _mm256_xor_si256(a, b); }
-V_INLINE vi32 vi32_max(vi32 a, vi32 b) { return _mm256_max_epi32(a, b); }
-V_INLINE vi32 vi32_min(vi32 a, vi32 b) { return _mm256_min_epi32(a, b); }
-V_INLINE vi32 vi32_max_u(vi32 a, vi32 b) { return _mm256_max_epu32(a, b); }
+V_INLINE vi32 vi32_add(vi32 a, vi32 b) {
+    return _mm256_add_epi32(a, b);
+}
+V_INLINE vi32 vi32_sub(vi32 a, vi32 b) {
+    return _mm256_sub_epi32(a, b);
+}
+V_INLINE vi32 vi32_mul(vi32 a, vi32 b) {
+    return _mm256_mullo_epi32(a, b);
+}
+V_INLINE vi32 vi32_and(vi32 a, vi32 b) {
+    return _mm256_and_si256(a, b);
+}
+V_INLINE vi32 vi32_or(vi32 a, vi32 b) {
+    return _mm256_or_si256(a, b);
+}
+V_INLINE vi32 vi32_xor(vi32 a, vi32 b) {
+    return _mm256_xor_si256(a, b);
+}
+V_INLINE vi32 vi32_max(vi32 a, vi32 b) {
+    return _mm256_max_epi32(a, b);
+}
+V_INLINE vi32 vi32_min(vi32 a, vi32 b) {
+    return _mm256_min_epi32(a, b);
+}
+V_INLINE vi32 vi32_max_u(vi32 a, vi32 b) {
+    return _mm256_max_epu32(a, b);
+}
 #define vi32_sll(a, n) _mm256_slli_epi32((a), (n))
 #define vi32_srl(a, n) _mm256_srli_epi32((a), (n))
 #define vi32_sra(a, n) _mm256_srai_epi32((a), (n))
-V_INLINE vi32 vi32_srl_by(vi32 a, int n) { return _mm256_srl_epi32(a, _mm_cvtsi32_si128(n)); }
+V_INLINE vi32 vi32_srl_by(vi32 a, int n) {
+    return _mm256_srl_epi32(a, _mm_cvtsi32_si128(n));
+}
 V_INLINE int32_t vi32_reduce_add(vi32 a) {
     __m128i s = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
     s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
@@ -109,7 +171,9 @@ V_INLINE void vi32_store_u8(void *p, vi32 x) {
     const __m128i w = v_low_u16(_mm256_and_si256(x, _mm256_set1_epi32(0xff)));
     _mm_storel_epi64((__m128i *)p, _mm_packus_epi16(w, w));
 }
-V_INLINE void vi32_store_u16(void *p, vi32 x) { _mm_storeu_si128((__m128i *)p, v_low_u16(x)); }
+V_INLINE void vi32_store_u16(void *p, vi32 x) {
+    _mm_storeu_si128((__m128i *)p, v_low_u16(x));
+}
 V_INLINE vi32 vi32_shuffle16(vi32 table16, vi32 index) {
     return _mm256_shuffle_epi8(table16, index);
 }
@@ -118,10 +182,18 @@ V_INLINE vi32 vi32_table16(const void *p) {
 }
 
 /* ---- conversions ---- */
-V_INLINE vf32 vf32_from_bits(vi32 a) { return _mm256_castsi256_ps(a); }
-V_INLINE vi32 vi32_from_bits(vf32 a) { return _mm256_castps_si256(a); }
-V_INLINE vf32 vf32_from_i32(vi32 a) { return _mm256_cvtepi32_ps(a); }
-V_INLINE vi32 vi32_from_f32(vf32 a) { return _mm256_cvtps_epi32(a); }
+V_INLINE vf32 vf32_from_bits(vi32 a) {
+    return _mm256_castsi256_ps(a);
+}
+V_INLINE vi32 vi32_from_bits(vf32 a) {
+    return _mm256_castps_si256(a);
+}
+V_INLINE vf32 vf32_from_i32(vi32 a) {
+    return _mm256_cvtepi32_ps(a);
+}
+V_INLINE vi32 vi32_from_f32(vf32 a) {
+    return _mm256_cvtps_epi32(a);
+}
 V_INLINE vf32 vf32_load_f16(const void *p) {
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
 }
@@ -150,9 +222,8 @@ V_INLINE void vf32_store_bf16(void *p, vf32 x) {
     const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
     const __m256i r = _mm256_add_epi32(u, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
     const __m256i quiet = _mm256_or_si256(u, _mm256_set1_epi32(0x400000));
-    const __m256i bits = _mm256_castps_si256(
-        _mm256_blendv_ps(_mm256_castsi256_ps(r), _mm256_castsi256_ps(quiet),
-                         _mm256_cmp_ps(x, x, _CMP_UNORD_Q)));
+    const __m256i bits = _mm256_castps_si256(_mm256_blendv_ps(
+        _mm256_castsi256_ps(r), _mm256_castsi256_ps(quiet), _mm256_cmp_ps(x, x, _CMP_UNORD_Q)));
     _mm_storeu_si128((__m128i *)p, v_low_u16(_mm256_srli_epi32(bits, 16)));
 }
 V_INLINE void vf32_store_f16_n(void *p, vf32 x, int n) {
@@ -167,13 +238,14 @@ V_INLINE void vf32_store_bf16_n(void *p, vf32 x, int n) {
 }
 
 /* ---- multiply-accumulate of packed elements ---- */
-/* acc + the four u8 x s8 products of each lane; u8 <= 127, so that the 16-bit pair sums are exact. */
+/* acc + the four u8 x s8 products of each lane; u8 <= 127, so that the 16-bit pair sums are exact.
+ */
 V_INLINE vi32 vi32_dot_u8s8(vi32 acc, vi32 u8, vi32 s8) {
     const __m256i pairs = _mm256_maddubs_epi16(u8, s8);
     return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
-/* The same for codes that span all of u8. The sum is of (code - 128 + V_DOT_OFFSET) x s8; s8 > -128.
- * |w| <= 128 and |s8| <= 127, so the pair sums still fit 16 bits. */
+/* The same for codes that span all of u8. The sum is of (code - 128 + V_DOT_OFFSET) x s8; s8 >
+ * -128. |w| <= 128 and |s8| <= 127, so the pair sums still fit 16 bits. */
 #define V_DOT_OFFSET 0
 V_INLINE vi32 vi32_dot_code8(vi32 acc, vi32 code, vi32 s8) {
     const __m256i w = _mm256_xor_si256(code, _mm256_set1_epi8((char)-128));

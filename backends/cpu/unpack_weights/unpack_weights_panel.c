@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unpack_weights from panels: every byte of the blob is checked first, then the checkpoint's rows come back
- * bit for bit. */
+/* unpack_weights from panels: every byte of the blob is checked first, then the checkpoint's rows
+ * come back bit for bit. */
 #include "cpu_backend.h"
 #include "panel_unpack.h"
 #include "panel_weights.h"
 
 static const char *why_not(const tenon_problem *problem, tenon_reason *reason) {
     const tenon_unpack_weights_args *a = problem->args;
-    tenon_panel_weights              panels, rows;
-    tenon_blob_header                header;
-    const char                      *why = tenon_panel_rows_from(a->w, a->w_quant, &rows, reason);
+    tenon_panel_weights panels, rows;
+    tenon_blob_header header;
+    const char *why = tenon_panel_rows_from(a->w, a->w_quant, &rows, reason);
     if (why || !a->blob->data) return why;
     return tenon_panel_blob_from(a->blob, &panels, &header, reason);
 }
@@ -19,15 +19,15 @@ typedef struct unpack_call {
 } unpack_call;
 
 static void unpack_panel(void *arg, int64_t task, int32_t thread) {
-    const unpack_call         *c = arg;
+    const unpack_call *c = arg;
     const tenon_panel_weights *rows = &c->rows;
-    const tenon_panel_kind     kind = c->panels.kind;
-    const int64_t              panels = tenon_panel_count(rows->n), expert = task / panels;
-    const int64_t              units = tenon_panel_units(kind, rows->k), first = task % panels * 32;
-    const int64_t              row_bytes = tenon_panel_row_bytes(kind);
-    const int64_t              element = kind == TENON_PANEL_F32 ? 4 : 2;
-    const uint8_t             *unit = c->panels.data + task * tenon_panel_bytes(kind, rows->k);
-    uint8_t                    buffer[256];
+    const tenon_panel_kind kind = c->panels.kind;
+    const int64_t panels = tenon_panel_count(rows->n), expert = task / panels;
+    const int64_t units = tenon_panel_units(kind, rows->k), first = task % panels * 32;
+    const int64_t row_bytes = tenon_panel_row_bytes(kind);
+    const int64_t element = kind == TENON_PANEL_F32 ? 4 : 2;
+    const uint8_t *unit = c->panels.data + task * tenon_panel_bytes(kind, rows->k);
+    uint8_t buffer[256];
     (void)thread;
     for (int64_t u = 0; u < units; u++, unit += tenon_panel_unit_bytes(kind))
         for (int32_t col = 0; col < TENON_PANEL_COLS && first + col < rows->n; col++) {
@@ -46,9 +46,9 @@ static void unpack_panel(void *arg, int64_t task, int32_t thread) {
 
 static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error *error) {
     const tenon_unpack_weights_args *a = args;
-    tenon_blob_header                header;
-    tenon_reason                     reason;
-    unpack_call                      call;
+    tenon_blob_header header;
+    tenon_reason reason;
+    unpack_call call;
     int32_t status = TENON_STATUS_CORRUPT;
     const char *why = tenon_panel_blob_from(a->blob, &call.panels, &header, &reason);
     if (!why) {
