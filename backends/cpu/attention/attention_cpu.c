@@ -17,6 +17,7 @@ enum {
     BLOCK_ROWS_MIN = 24, /* no smaller only to have more tasks */
     SPLIT_ROWS = 32,     /* longer blocks are never split over kv */
     CHUNKS_MAX = 16,
+    COUNT_MAX = 1 << 30, /* positions, tokens: so that sums of two fit an int32_t */
     CHUNK_MIN = 4 * TENON_ATTENTION_TILE
 };
 
@@ -117,10 +118,29 @@ static const char *strided_why_not(const tenon_attention_args *a,
     return NULL;
 }
 
+/* kv positions that a sequence may have; INT64_MAX when the page list could hold more than that. */
+static int64_t max_kv_of(const tenon_attention_args *a, int64_t page_size) {
+    int64_t positions;
+    if (a->max_kv_len) return a->max_kv_len;
+    return __builtin_mul_overflow(a->block_table ? a->block_table->shape[1]
+                                                 : a->page_indices->shape[0],
+                                  page_size, &positions)
+               ? INT64_MAX
+               : positions;
+}
+
 const char *tenon_attention_cpu_why_not(const tenon_problem *problem,
                                         const tenon_attention_engine *engine,
                                         tenon_reason *reason) {
     const tenon_attention_args *a = problem->args;
+    const int64_t page_size = shape_of(a).page_size, max_kv = max_kv_of(a, page_size);
+    if (page_size > COUNT_MAX || max_kv > COUNT_MAX || a->q->shape[0] > COUNT_MAX ||
+        a->q->shape[1] > COUNT_MAX / 1024)
+        return tenon_decline(reason,
+                             "page_size=%lld, kv length up to %lld, %lld tokens, %lld heads: "
+                             "positions are counted in 30 bits",
+                             (long long)page_size, (long long)max_kv, (long long)a->q->shape[0],
+                             (long long)a->q->shape[1]);
     if (!engine->converters && !is_float(a->q))
         return tenon_decline(reason, "takes no fp8 queries");
     return a->flags & TENON_ATTENTION_NATIVE_CACHE ? native_why_not(a, reason)
@@ -159,10 +179,7 @@ static layout layout_of(const tenon_kernel_plan *plan, const tenon_attention_eng
     const int64_t threads = tenon_cpu_threads(plan);
     layout l = {.group = a->q->shape[1] / c.heads_kv};
     l.max_q = a->max_q_len ? a->max_q_len : a->q->shape[0];
-    l.max_kv =
-        a->max_kv_len
-            ? a->max_kv_len
-            : (a->block_table ? a->block_table->shape[1] : a->page_indices->shape[0]) * c.page_size;
+    l.max_kv = max_kv_of(a, c.page_size);
     l.block_max = most(1, least(BLOCK_ROWS_MAX / l.group, l.max_q));
     l.rows_max = l.block_max * l.group;
     l.out_stride = round_up(c.d_v, engine->lanes);
