@@ -49,8 +49,8 @@ extern "C" {
     X(choice, kv_element, "element", "", "meaning of a u8 cache")                                   \
     X(f32, softmax_scale, "", "", "multiplies q . k; 0: 1 / sqrt(d_qk)")                            \
     X(f32, softcap, "", "", "c > 0: logits become c * tanh(logit / c); 0: off")                     \
-    X(i32, window_left, "", "", "a token at i sees j >= i - window_left; -1: all")                  \
-    X(i32, window_right, "", "", "and j <= i + window_right; -1: all; CAUSAL makes it 0")           \
+    X(i32, window_left, "", "", "n > 0: a token at i sees j >= i - n; 0 or -1: all")              \
+    X(i32, window_right, "", "", "n > 0: and j <= i + n; 0 or -1: all; not read with CAUSAL")      \
     X(i32, max_q_len, "", "", "no sequence has more query tokens in one run; 0: tokens")            \
     X(i32, max_kv_len, "", "", "no sequence has more kv positions; 0: max_pages * page_size")       \
     X(i32, page_size, "", "", "tokens in a page; needed for a native cache, else 0 or equal to the cache's") \

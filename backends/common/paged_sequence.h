@@ -26,7 +26,7 @@ typedef struct tenon_paged_batch {
     int64_t n_sequences, n_rows;
     int64_t pages, page_size;     /* of the cache */
     int64_t max_rows, max_kv_len; /* of one sequence, promised by the plan; INT64_MAX: none */
-    int64_t window_left;          /* -1: none */
+    int64_t window_left;          /* 0 or -1: none */
     const int32_t *row_offsets;   /* [n_sequences + 1] */
     const int32_t *kv_lens;       /* [n_sequences]; NULL: kv_starts + rows */
     const int32_t *kv_starts;     /* [n_sequences], or NULL: 0; only without kv_lens */
@@ -180,7 +180,7 @@ static inline bool tenon_paged_sequence_at(const tenon_paged_batch *batch, int64
     int64_t first_position =
         kv_len -
         s->n_rows; /* of the sequence's first row; below 0 only where rows are not kv positions */
-    if (batch->window_left >= 0 && first_position - batch->window_left > start)
+    if (batch->window_left > 0 && first_position - batch->window_left > start)
         s->visible_begin = first_position - batch->window_left;
 
     for (int64_t p = s->visible_begin / batch->page_size;

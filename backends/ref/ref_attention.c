@@ -24,7 +24,7 @@ typedef struct row {
 
 static bool sees(const row *r, int64_t j) {
     const tenon_attention_args *a = r->a;
-    if (a->window_left >= 0 && j < r->position - a->window_left) return false;
+    if (a->window_left > 0 && j < r->position - a->window_left) return false;
     if (a->tree_mask && j >= r->first_new) {
         int64_t bit = j - r->first_new;
         return ((const uint8_t *)tenon_data(
@@ -33,7 +33,7 @@ static bool sees(const row *r, int64_t j) {
                1;
     }
     if (a->flags & TENON_ATTENTION_CAUSAL) return j <= r->position;
-    return a->window_right < 0 || j <= r->position + a->window_right;
+    return a->window_right <= 0 || j <= r->position + a->window_right;
 }
 
 static double logit(const row *r, int64_t j) {

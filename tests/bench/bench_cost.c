@@ -30,6 +30,8 @@ static void visible(bench_problem *p, double *pairs, double *positions) {
             right = causal     ? 0
                     : windowed ? bench_scalar(p, "window_right")
                                : -1;
+    if (windowed && left == 0) left = -1; /* 0: no window */
+    if (windowed && !causal && right == 0) right = -1;
     *pairs = *positions = 0;
     for (int64_t b = 0; b < lens->shape[0]; b++) {
         int64_t first = (int64_t)bench_load(cu->view.dtype, bench_data(cu), b),

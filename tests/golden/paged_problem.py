@@ -169,12 +169,12 @@ class Problem:
                 slope = (alibi[b] if alibi.dim() == 2 else alibi).double()
                 s = s + slope[:, None, None] * (j - i)
             seen = torch.ones(rows, n, dtype=torch.bool)
-            if window_left >= 0:
+            if window_left > 0:
                 seen &= j >= i - window_left
             right = torch.ones_like(seen)
             if causal:
                 right = j <= i
-            elif window_right >= 0:
+            elif window_right > 0:
                 right = j <= i + window_right
             if tree is not None:
                 right = torch.cat([torch.ones(rows, n - rows, dtype=torch.bool), tree[span, :rows]], 1)

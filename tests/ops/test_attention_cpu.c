@@ -198,8 +198,8 @@ static void release(data *d) {
 
 static bool sees(const problem *p, const data *d, int b, int t, int j) {
     const int first_new = p->n_kv[b] - p->n_q[b], i = first_new + t;
-    if (p->left >= 0 && j < i - p->left) return false;
-    if (p->right >= 0 && !p->causal && !p->tree && j > i + p->right) return false;
+    if (p->left > 0 && j < i - p->left) return false;
+    if (p->right > 0 && !p->causal && !p->tree && j > i + p->right) return false;
     if (p->tree && j >= first_new) {
         const int bit = j - first_new;
         return d->tree[(d->cu[b] + t) * d->mask_bytes + bit / 8] >> (bit % 8) & 1;
