@@ -122,7 +122,13 @@ def test_prepared_call_takes_new_pointers(tenon):
         call.words[call.pointer_place(name)] = array.ctypes.data
     call()
     np.testing.assert_allclose(b[2], merged(*b[:2]), rtol=1e-5, atol=1e-6)
-    call.bind(partial_lse=np.zeros((2, 2, 4), np.float32))
+    b[2][:] = 0
+    for name, dim in (("partial_out", 1), ("partial_lse", 1), ("out", 0)):
+        call.words[call.extent_place(name, dim)] = 2
+    call()
+    np.testing.assert_allclose(b[2][:2], merged(b[0][:, :2], b[1][:, :2]), rtol=1e-5, atol=1e-6)
+    assert not b[2][2].any(), "the third token was written, though the call was for two"
+    call.bind(partial_lse=np.zeros((2, 2, 4), np.float64))
     with pytest.raises(tenon.errors.InvalidArgument):
         call()
 

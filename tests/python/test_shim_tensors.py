@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tensors of NumPy, torch and bare DLPack reach the library as they are: types, strides, offsets, owners."""
 
+import ctypes
 import gc
 import weakref
 
@@ -85,6 +86,28 @@ def test_foreign_producer(versioned):
     seen, owner = view(producer)
     assert seen[0] + seen[4] == a.ctypes.data and seen[5:] == ([3, 4], [4, 1])
     assert owner is not None and bool(producer.asked) is versioned
+
+
+class OffsetProducer:
+    """Hands out a view that begins byte_offset behind data, which neither NumPy nor torch does; owned by this object."""
+
+    def __init__(self, array, byte_offset):
+        self.array = array
+        self.extents, self.managed = (ctypes.c_int64 * 1)(array.size - byte_offset // array.itemsize), _dlpack._Managed()
+        t = self.managed.tensor
+        t.data, t.device_type, t.ndim, t.byte_offset = array.ctypes.data, 1, 1, byte_offset
+        (t.code, t.bits), t.lanes, t.shape = _dlpack.TYPES["f32"], 1, ctypes.addressof(self.extents)
+
+    def __dlpack__(self):
+        new = ctypes.pythonapi.PyCapsule_New
+        new.restype, new.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+        return new(ctypes.addressof(self.managed), b"dltensor", None)
+
+
+def test_byte_offset_and_missing_strides():
+    producer = OffsetProducer(np.arange(6, dtype=np.float32), 8)
+    seen, _ = view(producer)
+    assert seen == (producer.array.ctypes.data, 1, 1, type_code("f32"), 8, [4], [1])
 
 
 def test_capsule_keeps_the_memory_alive():

@@ -125,6 +125,26 @@ def test_parts_can_be_chosen():
     assert sum(entry["modules"] for entry in report["linear"].values()) == 14 == sum(entry["matmuls"] for entry in report["linear"].values())
 
 
+def test_group_multiplies_once_for_an_input_and_again_when_it_changes():
+    from tenon.integrations.transformers_linear import Group, Part
+    made = []
+
+    def matmul(x):
+        made.append(x.clone())
+        return torch.cat([x, x * 2, x * 3], -1)
+
+    group = Group(matmul, [4, 4, 4])
+    first, second, third = (Part(group, i) for i in range(3))
+    x = torch.ones(1, 4)
+    assert torch.equal(first(x), x) and torch.equal(second(x), x * 2) and torch.equal(third(x), x * 3) and len(made) == 1
+    assert not group._local.__dict__, "the input and the product are kept though all has been taken"
+    first(x)
+    x += 1
+    assert torch.equal(second(x), x * 2) and len(made) == 3
+    assert torch.equal(second(x), x * 2) and len(made) == 4, "the same columns were asked for twice"
+    assert torch.equal(first(x.clone()), x) and len(made) == 5
+
+
 def test_caches_that_the_host_rearranges():
     """Beam search reorders, assisted decoding crops; in between the cache grows past its first capacity."""
     model = model_of("llama")

@@ -56,7 +56,8 @@ class Enabled:
             adopt(cache)
 
     def report(self):
-        """What was replaced, and which kernels have been planned so far: a dictionary."""
+        """What was replaced, and which kernels have been planned so far: a dictionary. Plans of attention and experts are shared by all
+        models of the process, and so is the count of their kernels."""
         linears = {}
         for names, what, matmul in self.linears:
             entry = linears.setdefault(what, {"modules": 0, "matmuls": 0, "kernels": {}})
@@ -68,9 +69,9 @@ class Enabled:
                     kernels.append(rows)
         found = {"transformers": transformers.__version__, "torch": torch.__version__, "linear": linears}
         if self.attention_before is not None:
-            found["attention"] = {"instead_of": self.attention_before, "kernels": dict(transformers_attention.KERNELS)}
+            found["attention"] = {"instead_of": self.attention_before, "kernels": dict(transformers_attention.KERNELS), "counted_in": "process"}
         if self.experts_before is not None:
-            found["experts"] = {"instead_of": self.experts_before, "kernels": dict(transformers_experts.KERNELS)}
+            found["experts"] = {"instead_of": self.experts_before, "kernels": dict(transformers_experts.KERNELS), "counted_in": "process"}
         return found
 
     def __str__(self):
