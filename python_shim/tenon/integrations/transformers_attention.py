@@ -142,7 +142,7 @@ def tenon_attention(module, query, key, value, attention_mask, scaling=None, dro
         raise Unsupported(f"attention: a mask of type {type(visible).__name__} that was not made by Tenon's mask function")
     window = visible.window if sliding_window is None else sliding_window - 1
     if window == 0:
-        raise NotImplementedError("tenon: a sliding window of one token leaves a row nothing but itself; use another attn_implementation")
+        raise Unsupported("a sliding window of one token leaves a row nothing but itself; use another attn_implementation")
     query, key, value = _layout(query, True), _layout(key, False), _layout(value, False)
     if visible.segments is not None and len({_positions_per_sequence(key), _positions_per_sequence(value), -1}) > 2:
         key, value = key.contiguous(), value.contiguous()
