@@ -60,7 +60,8 @@ static int32_t check_changed(const tenon_plan *plan, const tenon_slot *slot, con
         if (d->symbol < 0) continue;
         if (symbol[d->symbol] < 0) symbol[d->symbol] = t->shape[i] - d->add;
     }
-    for (int32_t i = 0; i < t->ndim; i++) {
+    const bool empty = tenon_element_count(t) == 0; /* then strides mean nothing */
+    for (int32_t i = 0; i < t->ndim && !empty; i++) {
         int64_t stride = t->strides[i];
         if (t->shape[i] <= 1 || stride == slot->stride[i]) continue;
         bool last = i == t->ndim - 1;

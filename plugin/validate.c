@@ -110,7 +110,8 @@ static int32_t check_tensor(const tenon_schema *schema, const tenon_slot_rule *r
     slot->tensor.shape = slot->extent;
     slot->tensor.strides = slot->stride;
     for (int32_t i = 0; i < t->ndim; i++) slot->extent[i] = t->shape[i];
-    if (t->strides)
+    /* The strides of an empty tensor mean nothing; NumPy exports zeros. */
+    if (t->strides && tenon_element_count(t))
         for (int32_t i = 0; i < t->ndim; i++) slot->stride[i] = t->shape[i] > 1 ? t->strides[i] : 1;
     else
         tenon_compact_strides(t->shape, t->ndim, slot->stride);

@@ -165,3 +165,12 @@ def test_views_with_offset_and_strides_are_not_copied(tenon):
     expected = (weights[..., None] * partial.double()).sum(0)
     torch.testing.assert_close(out.double(), expected, rtol=1e-6, atol=1e-6)
     assert (wide[:, :2] == 7).all() and (wide[:, 6:] == 7).all()
+
+
+def test_empty_arrays_whose_strides_are_zero():
+    """NumPy exports strides of 0 for an empty array; they mean nothing, in a plan and in a run."""
+    w = np.ones((8, 64), np.float32)
+    empty, out = np.empty((0, 64), np.float32), np.empty((0, 8), np.float32)
+    tenon.matmul(a=empty, w=w, out=out)
+    plan = tenon.plan("matmul", a=np.ones((4, 64), np.float32), w=w, out=np.empty((4, 8), np.float32))
+    plan.run(a=empty, w=w, out=out)
