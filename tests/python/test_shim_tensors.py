@@ -6,6 +6,7 @@ import gc
 import weakref
 
 import numpy as np
+import tenon
 import pytest
 
 from tenon import _arguments, _dlpack
