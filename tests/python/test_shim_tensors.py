@@ -6,9 +6,9 @@ import gc
 import weakref
 
 import numpy as np
-import tenon
 import pytest
 
+import tenon
 from tenon import _arguments, _dlpack
 
 
