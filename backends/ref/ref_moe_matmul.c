@@ -82,6 +82,7 @@ static int32_t run(const tenon_kernel_plan *plan, const void *args, tenon_error 
     int32_t status = tenon_activation_view_from(a->x, a->x_quant, &x, &why);
     const int64_t n_out = a->out->shape[a->out->ndim - 1],
                   n = tenon_activation_is_gated(a->activation) ? 2 * n_out : n_out;
+    if (a->out->ndim == 3 && !a->out->shape[1]) return TENON_OK; /* tables without rows */
     const int64_t local = a->out->ndim == 3 ? a->out->shape[0] : a->expert_offsets->shape[0] - 1;
     if (!status) status = tenon_ref_expert_view(a->w, a->w_quant, local, n, x.k, &w, &why);
     if (status)

@@ -26,7 +26,8 @@ static void finish(const char *name, size_t size) {
     member(#STRUCT, #name, offsetof(STRUCT, name), sizeof(((STRUCT *)0)->name));
 #define HEAD(STRUCT)                                                                               \
     MEMBER(STRUCT, struct_size)                                                                    \
-    MEMBER(STRUCT, flags) MEMBER(STRUCT, ext) MEMBER(STRUCT, stream) MEMBER(STRUCT, workspace)     \
+    MEMBER(STRUCT, flags)                                                                          \
+    MEMBER(STRUCT, ext) MEMBER(STRUCT, stream) MEMBER(STRUCT, workspace)                           \
         MEMBER(STRUCT, workspace_bytes) MEMBER(STRUCT, fault)
 
 /* X-macro rows carry no struct name: one macro for each list adds it. FIELD_OF says what becomes of

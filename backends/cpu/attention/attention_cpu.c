@@ -450,12 +450,10 @@ int32_t tenon_attention_cpu_run(const tenon_kernel_plan *plan, const tenon_atten
         .rows_max = (int32_t)l.rows_max,
         .page_size = (int32_t)c.page_size,
         .left = args->window_left > 0 ? args->window_left : -1,
-        .right = args->tree_mask ? -1
-                 : args->flags & TENON_ATTENTION_CAUSAL
-                     ? 0
-                 : args->window_right > 0
-                     ? args->window_right
-                     : -1, /* a tree mask hides later tokens itself */
+        .right = args->tree_mask                        ? -1
+                 : args->flags & TENON_ATTENTION_CAUSAL ? 0
+                 : args->window_right > 0 ? args->window_right
+                                          : -1, /* a tree mask hides later tokens itself */
         .k_data = tenon_data(args->k),
         .v_data = tenon_data(args->v),
         .native = c.native,

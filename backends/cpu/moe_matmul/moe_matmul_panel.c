@@ -207,6 +207,7 @@ static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error 
         return tenon_fail(error, status, TENON_OP_MOE_MATMUL, -1, "moe_matmul: w: %s", reason.text);
 
     const int64_t max_rows = a->out->ndim == 3 ? a->out->shape[1] : 0;
+    if (a->out->ndim == 3 && !max_rows) return TENON_OK; /* tables without rows: nothing to write */
     moe_call call = {.state = st,
                      .args = a,
                      .x = tenon_data(a->x),

@@ -24,13 +24,13 @@
 
 #define PANEL_INT8_ROWS                                                                            \
     PANEL_KIND_ROWS(Q4_0, 1)                                                                       \
-    PANEL_KIND_ROWS(Q4_1, 1) PANEL_KIND_ROWS(Q8_0, 1) PANEL_KIND_ROWS(Q4_K, 1)                     \
-        PANEL_KIND_ROWS(Q6_K, 1)
+    PANEL_KIND_ROWS(Q4_1, 1)                                                                       \
+    PANEL_KIND_ROWS(Q8_0, 1) PANEL_KIND_ROWS(Q4_K, 1) PANEL_KIND_ROWS(Q6_K, 1)
 #define PANEL_FLOAT_ROWS                                                                           \
     PANEL_KIND_ROWS(BF16, 1)                                                                       \
-    PANEL_KIND_ROWS(F16, 1) PANEL_KIND_ROWS(F32, 1) PANEL_KIND_ROWS(Q4_0, 1)                       \
-        PANEL_KIND_ROWS(Q4_1, 1) PANEL_KIND_ROWS(Q8_0, 1) PANEL_KIND_ROWS(Q4_K, 1)                 \
-            PANEL_KIND_ROWS(Q6_K, 1)
+    PANEL_KIND_ROWS(F16, 1)                                                                        \
+    PANEL_KIND_ROWS(F32, 1) PANEL_KIND_ROWS(Q4_0, 1) PANEL_KIND_ROWS(Q4_1, 1)                      \
+        PANEL_KIND_ROWS(Q8_0, 1) PANEL_KIND_ROWS(Q4_K, 1) PANEL_KIND_ROWS(Q6_K, 1)
 #define PANEL_BF16_ROWS [0] = 0
 
 #include "panel_table.h"

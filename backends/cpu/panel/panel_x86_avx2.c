@@ -25,13 +25,13 @@
 
 #define PANEL_INT8_ROWS                                                                            \
     PANEL_KIND_ROWS(Q4_0, 3)                                                                       \
-    PANEL_KIND_ROWS(Q4_1, 3) PANEL_KIND_ROWS(Q8_0, 3) PANEL_KIND_ROWS(Q4_K, 3)                     \
-        PANEL_KIND_ROWS(Q6_K, 3)
+    PANEL_KIND_ROWS(Q4_1, 3)                                                                       \
+    PANEL_KIND_ROWS(Q8_0, 3) PANEL_KIND_ROWS(Q4_K, 3) PANEL_KIND_ROWS(Q6_K, 3)
 #define PANEL_FLOAT_ROWS                                                                           \
     PANEL_KIND_ROWS(BF16, 6)                                                                       \
-    PANEL_KIND_ROWS(F16, 6) PANEL_KIND_ROWS(F32, 6) PANEL_KIND_ROWS(Q4_0, 4)                       \
-        PANEL_KIND_ROWS(Q4_1, 4) PANEL_KIND_ROWS(Q8_0, 4) PANEL_KIND_ROWS(Q4_K, 4)                 \
-            PANEL_KIND_ROWS(Q6_K, 4)
+    PANEL_KIND_ROWS(F16, 6)                                                                        \
+    PANEL_KIND_ROWS(F32, 6) PANEL_KIND_ROWS(Q4_0, 4) PANEL_KIND_ROWS(Q4_1, 4)                      \
+        PANEL_KIND_ROWS(Q8_0, 4) PANEL_KIND_ROWS(Q4_K, 4) PANEL_KIND_ROWS(Q6_K, 4)
 #define PANEL_BF16_ROWS [0] = 0
 
 #include "panel_table.h"

@@ -24,13 +24,13 @@
 
 #define PANEL_INT8_ROWS                                                                            \
     PANEL_KIND_ROWS(Q4_0, 6)                                                                       \
-    PANEL_KIND_ROWS(Q4_1, 6) PANEL_KIND_ROWS(Q8_0, 6) PANEL_KIND_ROWS(Q4_K, 6)                     \
-        PANEL_KIND_ROWS(Q6_K, 6)
+    PANEL_KIND_ROWS(Q4_1, 6)                                                                       \
+    PANEL_KIND_ROWS(Q8_0, 6) PANEL_KIND_ROWS(Q4_K, 6) PANEL_KIND_ROWS(Q6_K, 6)
 #define PANEL_FLOAT_ROWS                                                                           \
     PANEL_KIND_ROWS(BF16, 12)                                                                      \
-    PANEL_KIND_ROWS(F16, 12) PANEL_KIND_ROWS(F32, 12) PANEL_KIND_ROWS(Q4_0, 8)                     \
-        PANEL_KIND_ROWS(Q4_1, 8) PANEL_KIND_ROWS(Q8_0, 8) PANEL_KIND_ROWS(Q4_K, 8)                 \
-            PANEL_KIND_ROWS(Q6_K, 8)
+    PANEL_KIND_ROWS(F16, 12)                                                                       \
+    PANEL_KIND_ROWS(F32, 12) PANEL_KIND_ROWS(Q4_0, 8) PANEL_KIND_ROWS(Q4_1, 8)                     \
+        PANEL_KIND_ROWS(Q8_0, 8) PANEL_KIND_ROWS(Q4_K, 8) PANEL_KIND_ROWS(Q6_K, 8)
 #define PANEL_BF16_ROWS [0] = 0
 
 #include "panel_table.h"

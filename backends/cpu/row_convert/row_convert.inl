@@ -174,14 +174,15 @@ enum {
 
 #define QUANTIZED(X) X(E4M3FN) X(E4M3FNUZ) X(E5M2) X(E5M2FNUZ) X(I8)
 ROW_COPY(F32)
-ROW_COPY(F16) ROW_COPY(BF16) ROW_CONVERT(F32, F16, same) ROW_CONVERT(F32, BF16, same)
-    ROW_CONVERT(F16, F32, same) ROW_CONVERT(F16, BF16, same) ROW_CONVERT(BF16, F32, same)
-        ROW_CONVERT(BF16, F16, same)
+ROW_COPY(F16)
+ROW_COPY(BF16) ROW_CONVERT(F32, F16, same) ROW_CONVERT(F32, BF16, same) ROW_CONVERT(F16, F32, same)
+    ROW_CONVERT(F16, BF16, same) ROW_CONVERT(BF16, F32, same) ROW_CONVERT(BF16, F16, same)
 #define QUANTIZE_AND_BACK(Q)                                                                       \
     ROW_CONVERT(Q, F32, divide)                                                                    \
-    ROW_CONVERT(Q, F16, divide) ROW_CONVERT(Q, BF16, divide) ROW_CONVERT(F32, Q, multiply)         \
-        ROW_CONVERT(F16, Q, multiply) ROW_CONVERT(BF16, Q, multiply)
-            QUANTIZED(QUANTIZE_AND_BACK) ROW_AMAX(F32) ROW_AMAX(F16) ROW_AMAX(BF16)
+    ROW_CONVERT(Q, F16, divide)                                                                    \
+    ROW_CONVERT(Q, BF16, divide) ROW_CONVERT(F32, Q, multiply) ROW_CONVERT(F16, Q, multiply)       \
+        ROW_CONVERT(BF16, Q, multiply)
+        QUANTIZED(QUANTIZE_AND_BACK) ROW_AMAX(F32) ROW_AMAX(F16) ROW_AMAX(BF16)
 
 #define ENTRY(TO, FROM) [TENON_NUMBER_##TO][TENON_NUMBER_##FROM] = from_##FROM##_to_##TO,
 #define QUANTIZED_ENTRIES(Q)                                                                       \
