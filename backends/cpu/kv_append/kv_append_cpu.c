@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kv_append_cpu.h"
 
+#include "head_row.h"
+
 /* A task below this costs more to hand to another thread than to do. */
 enum { TASK_BYTES = 64 * 1024 };
 
@@ -21,20 +23,11 @@ typedef struct job {
     int64_t n_tasks;
 } job;
 
-static const char *cache_why_not(const DLTensor *cache, const char *name, tenon_reason *reason) {
-    if (cache->ndim == 5) return tenon_decline(reason, "%s has a split head dim", name);
-    if (cache->shape[3] > 1 && cache->strides[3] != 1)
-        return tenon_decline(reason, "%s has head-dim stride %lld", name,
-                             (long long)cache->strides[3]);
-    return NULL;
-}
-
 const char *tenon_cpu_kv_append_why_not(const tenon_problem *problem, tenon_reason *reason) {
     const tenon_kv_append_args *a = problem->args;
     if (a->flags & TENON_KV_APPEND_NATIVE_CACHE)
         return tenon_decline(reason, "writes strided caches only");
-    const char *why = cache_why_not(a->k, "k", reason);
-    return why ? why : cache_why_not(a->v, "v", reason);
+    return NULL;
 }
 
 static half half_of(const tenon_row_converters *c, const DLTensor *x, const DLTensor *cache,
@@ -66,25 +59,27 @@ static void append(const half *h, const DLTensor *x, const DLTensor *cache, cons
                    int64_t t, int64_t page, int64_t slot) {
     const int64_t heads = x->shape[1], d = x->shape[2], x_bytes = x->dtype.bits / 8,
                   cache_bytes = cache->dtype.bits / 8;
+    const tenon_head_row row = tenon_head_row_of(cache);
     const char *from = (const char *)tenon_data(x) + t * x->strides[0] * x_bytes;
     char *to = (char *)tenon_data(cache) +
                (page * cache->strides[0] + slot * cache->strides[1]) * cache_bytes;
     if (!scale || (scale->ndim == 1 && scale->shape[0] == 1)) {
         float s = scale ? *tenon_scale_at(scale, 0, 0, 0) : 1;
-        if (heads == 1 || (x->strides[1] == d && cache->strides[2] == d)) {
+        if (row.contiguous && (heads == 1 || (x->strides[1] == d && cache->strides[2] == d))) {
             h->convert(to, from, heads * d, s);
             return;
         }
         for (int64_t i = 0; i < heads; i++)
-            h->convert(to + i * cache->strides[2] * cache_bytes, from + i * x->strides[1] * x_bytes,
-                       d, s);
+            tenon_head_row_write(&row, to + i * cache->strides[2] * cache_bytes,
+                                 from + i * x->strides[1] * x_bytes, x_bytes, h->convert, s);
         return;
     }
     for (int64_t i = 0; i < heads; i++) {
-        const char *row = from + i * x->strides[1] * x_bytes;
+        const char *in = from + i * x->strides[1] * x_bytes;
         float *s = tenon_scale_at(scale, page, slot, i);
-        if (h->amax) *s = tenon_dynamic_scale(h->amax(row, d), h->stored);
-        h->convert(to + i * cache->strides[2] * cache_bytes, row, d, *s);
+        if (h->amax) *s = tenon_dynamic_scale(h->amax(in, d), h->stored);
+        tenon_head_row_write(&row, to + i * cache->strides[2] * cache_bytes, in, x_bytes,
+                             h->convert, *s);
     }
 }
 

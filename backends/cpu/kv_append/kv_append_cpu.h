@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kv_append for contiguous head rows: one conversion per (token, head), or per token where heads
+/* kv_append: one conversion per (token, head), or per token where heads
  * lie side by side. The rows of kv_append_<arch>.c differ in their converters only. */
 #ifndef TENON_KV_APPEND_CPU_H
 #define TENON_KV_APPEND_CPU_H

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "head_row.h"
 #include "paged_sequence.h"
 
 /* A task below this costs more to hand to another thread than to do. */
@@ -15,20 +16,11 @@ typedef struct job {
     int64_t n_sequences, n_rows, n_tasks;  /* rows that belong to sequences */
 } job;
 
-static const char *cache_why_not(const DLTensor *cache, const char *name, tenon_reason *reason) {
-    if (cache->ndim == 5) return tenon_decline(reason, "%s has a split head dim", name);
-    if (cache->shape[3] > 1 && cache->strides[3] != 1)
-        return tenon_decline(reason, "%s has head-dim stride %lld", name,
-                             (long long)cache->strides[3]);
-    return NULL;
-}
-
 const char *tenon_cpu_kv_gather_why_not(const tenon_problem *problem, tenon_reason *reason) {
     const tenon_kv_gather_args *a = problem->args;
     if (a->flags & TENON_KV_GATHER_NATIVE_CACHE)
         return tenon_decline(reason, "reads strided caches only");
-    const char *why = cache_why_not(a->k, "k", reason);
-    return why ? why : cache_why_not(a->v, "v", reason);
+    return NULL;
 }
 
 /* The state is the table of converters, which nobody has to free; the workspace holds the checked
@@ -57,12 +49,13 @@ static void copy_rows(tenon_row_convert_fn convert, const DLTensor *out, int64_t
                       int64_t n) {
     const int64_t heads = out->shape[1], d = out->shape[2], out_bytes = out->dtype.bits / 8,
                   cache_bytes = cache->dtype.bits / 8;
+    const tenon_head_row head = tenon_head_row_of(cache);
     const char *from = (const char *)tenon_data(cache) +
                        (page * cache->strides[0] + slot * cache->strides[1]) * cache_bytes;
     char *to = (char *)tenon_data(out) + row * out->strides[0] * out_bytes;
     const bool one_scale = !scale || (scale->ndim == 1 && scale->shape[0] == 1);
-    const bool heads_adjoin =
-        one_scale && (heads == 1 || (out->strides[1] == d && cache->strides[2] == d));
+    const bool heads_adjoin = one_scale && head.contiguous &&
+                              (heads == 1 || (out->strides[1] == d && cache->strides[2] == d));
     if (heads_adjoin && out->strides[0] == heads * d &&
         (n == 1 || cache->strides[1] == heads * d)) {
         convert(to, from, n * heads * d, scale ? *tenon_scale_at(scale, 0, 0, 0) : 1);
@@ -75,9 +68,9 @@ static void copy_rows(tenon_row_convert_fn convert, const DLTensor *out, int64_t
             continue;
         }
         for (int64_t h = 0; h < heads; h++)
-            convert(to + h * out->strides[1] * out_bytes,
-                    from + h * cache->strides[2] * cache_bytes, d,
-                    scale ? *tenon_scale_at(scale, page, slot + i, h) : 1);
+            tenon_head_row_read(&head, to + h * out->strides[1] * out_bytes,
+                                from + h * cache->strides[2] * cache_bytes, out_bytes, convert,
+                                scale ? *tenon_scale_at(scale, page, slot + i, h) : 1);
     }
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kv_gather for contiguous head rows: every sequence is checked first, then the rows are split
+/* kv_gather: every sequence is checked first, then the rows are split
  * evenly among threads, whatever the lengths of their sequences. The rows of kv_gather_<arch>.c
  * differ in their converters only. */
 #ifndef TENON_KV_GATHER_CPU_H

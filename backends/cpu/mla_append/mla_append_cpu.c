@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "head_row.h"
+
 /* A task below this costs more to hand to another thread than to do. */
 enum { TASK_BYTES = 64 * 1024 };
 
@@ -14,15 +16,6 @@ typedef struct job {
     const tenon_row_converters *converters;
     int64_t n_tasks;
 } job;
-
-const char *tenon_cpu_mla_append_why_not(const tenon_problem *problem, tenon_reason *reason) {
-    const tenon_mla_append_args *a = problem->args;
-    const int last = a->cache->ndim - 1;
-    if (a->cache->shape[last] > 1 && a->cache->strides[last] != 1)
-        return tenon_decline(reason, "the cache's rows have stride %lld",
-                             (long long)a->cache->strides[last]);
-    return NULL;
-}
 
 /* The state is the table of converters, which nobody has to free. */
 int32_t tenon_cpu_mla_append_plan(tenon_kernel_plan *plan, const tenon_row_converters *converters,
@@ -37,10 +30,15 @@ static void append_plain(const job *j, uint8_t *row, const uint8_t *latent, cons
     const tenon_number to = tenon_stored_number(a->cache->dtype, a->kv_element);
     const int64_t d_latent = a->kv_c->shape[1];
     const float scale = a->kv_scale ? *(const float *)tenon_data(a->kv_scale) : 1;
-    j->converters->to_from[to][tenon_number_of(a->kv_c->dtype)](row, latent, d_latent, scale);
+    tenon_head_row part = tenon_head_row_of(a->cache);
+    part.n = part.piece = d_latent;
+    tenon_head_row_write(&part, (char *)row, (const char *)latent, a->kv_c->dtype.bits / 8,
+                         j->converters->to_from[to][tenon_number_of(a->kv_c->dtype)], scale);
     if (!rope) return;
-    j->converters->to_from[to][tenon_number_of(a->k_pe->dtype)](
-        row + d_latent * tenon_number_bytes(to), rope, a->k_pe->shape[a->k_pe->ndim - 1], scale);
+    part.n = part.piece = a->k_pe->shape[a->k_pe->ndim - 1];
+    tenon_head_row_write(&part, (char *)row + d_latent * part.step, (const char *)rope,
+                         a->k_pe->dtype.bits / 8,
+                         j->converters->to_from[to][tenon_number_of(a->k_pe->dtype)], scale);
 }
 
 static void append_fp8_ds(const job *j, uint8_t *row, const uint8_t *latent, const uint8_t *rope) {

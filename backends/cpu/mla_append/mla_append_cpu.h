@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mla_append for contiguous latent rows: the latent and the rope part are one conversion each, an
+/* mla_append: the latent and the rope part are one conversion each, an
  * FP8_DS latent four. The rows of mla_append_<arch>.c differ in their converters only. */
 #ifndef TENON_MLA_APPEND_CPU_H
 #define TENON_MLA_APPEND_CPU_H
@@ -7,7 +7,6 @@
 #include "cpu_backend.h"
 #include "row_convert.h"
 
-const char *tenon_cpu_mla_append_why_not(const tenon_problem *problem, tenon_reason *reason);
 int32_t tenon_cpu_mla_append_plan(tenon_kernel_plan *plan, const tenon_row_converters *converters,
                                   tenon_error *error);
 int32_t tenon_cpu_mla_append_run(const tenon_kernel_plan *plan, const void *args,
@@ -16,7 +15,6 @@ int32_t tenon_cpu_mla_append_run(const tenon_kernel_plan *plan, const void *args
 /* What the rows have in common. */
 #define TENON_CPU_MLA_APPEND_ROW                                                                   \
     .op = TENON_OP_MLA_APPEND, .traits = TENON_TRAIT_DETERMINISTIC | TENON_TRAIT_BATCH_INVARIANT,  \
-    .checked_on = "hardware", .why_not = tenon_cpu_mla_append_why_not,                             \
-    .run = tenon_cpu_mla_append_run
+    .checked_on = "hardware", .run = tenon_cpu_mla_append_run
 
 #endif /* TENON_MLA_APPEND_CPU_H */
