@@ -46,7 +46,7 @@ int32_t bench_plan_make(const bench_library *library, bench_problem *problem, co
     out->query.struct_size = sizeof out->query;
     library->api->plan_query(out->plan, &out->query, error);
     if (out->query.workspace_bytes) {
-        out->workspace = aligned_alloc(64, (out->query.workspace_bytes + 63) / 64 * 64);
+        out->workspace = bench_block(out->query.workspace_bytes);
         if (!out->workspace) {
             snprintf(error->text, sizeof error->text, "no memory for a workspace of %llu bytes",
                      (unsigned long long)out->query.workspace_bytes);

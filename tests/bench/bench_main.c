@@ -19,6 +19,7 @@ static const char usage[] =
     "  --threads=N        0: one for each CPU            --seed=N         of the random inputs\n"
     "  --strict           a problem that no kernel takes is a failure\n"
     "  --pack             weights go through pack_weights first\n"
+    "  --pages=huge|small what tensors of 2 MiB and more lie on (huge)\n"
     "  --seconds=S        of measuring for each problem  --report=text|json|csv   --output=FILE\n"
     "  Options hold for the whole call. Problem strings: tests/bench/doc/problem_strings.md\n";
 
@@ -131,6 +132,9 @@ int main(int argc, char **argv) {
             if (strcmp(value, "text") && strcmp(value, "json") && strcmp(value, "csv"))
                 return bad("unknown report", value);
             options.report = value;
+        } else if (take(a, "--pages", &value)) {
+            if (strcmp(value, "huge") && strcmp(value, "small")) return bad("unknown pages", value);
+            bench_use_huge_pages(*value == 'h');
         } else if (take(a, "--output", &value))
             output = value;
         else if (!strcmp(a, "--strict"))

@@ -1,10 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "bench_problem.h"
 
-enum { POISON = 0xa5, MARGIN_BYTE = 0x5c };
+enum { POISON = 0xa5, MARGIN_BYTE = 0x5c, HUGE_PAGE = 2 << 20 };
+
+static bool huge_pages = true;
+
+void bench_use_huge_pages(bool wanted) {
+    huge_pages = wanted;
+}
+
+void *bench_block(size_t bytes) {
+    bool large = bytes >= HUGE_PAGE;
+    size_t unit = large ? HUGE_PAGE : 64, total = (bytes + unit - 1) / unit * unit;
+    void *block = aligned_alloc(unit, total);
+    /* Before the first touch, and in both directions: the machine's default may be either. A refusal
+     * leaves small pages, which are right, too. */
+    if (block && large) madvise(block, total, huge_pages ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    return block;
+}
 
 static size_t span_bytes(const bench_tensor *t) {
     int64_t last = 0;
@@ -19,8 +36,8 @@ bool bench_allocate(bench_problem *problem) {
     for (int32_t i = 0; i < problem->n_tensors; i++) {
         bench_tensor *t = &problem->tensor[i];
         t->bytes = span_bytes(t);
-        size_t total = (t->bytes + 2 * BENCH_MARGIN + 63) / 64 * 64;
-        t->block = aligned_alloc(64, total);
+        size_t total = t->bytes + 2 * BENCH_MARGIN;
+        t->block = bench_block(total);
         if (!t->block) return false;
         memset(t->block, MARGIN_BYTE, total);
         memset(bench_data(t), POISON, t->bytes);

@@ -29,8 +29,8 @@ static bool pack_one(const bench_library *library, bench_problem *p, const char 
         snprintf(detail, detail_bytes, "pack_weights of %s: %s", field, query.reason);
         return false;
     }
-    size_t bytes = (size_t)query.output_bytes, total = (bytes + 2 * BENCH_MARGIN + 63) / 64 * 64;
-    unsigned char *block = aligned_alloc(64, total);
+    size_t bytes = (size_t)query.output_bytes, total = bytes + 2 * BENCH_MARGIN;
+    unsigned char *block = bench_block(total);
     if (!block) return false;
     memset(block, 0x5c, total);
     blob.data = block + BENCH_MARGIN, blob_shape = (int64_t)bytes;

@@ -47,6 +47,10 @@ bool bench_parse(const tenon_api *api, const char *text, bench_problem *problem)
 void bench_print(const tenon_api *api, const bench_problem *problem, char *text, size_t bytes);
 
 /* ---- bench_memory.c ---- */
+/* 64-byte aligned; from 2 MiB on, on huge pages where the kernel has them (the default), as a host
+ * that reads weights at the speed of the memory does. free() releases it. */
+void *bench_block(size_t bytes);
+void bench_use_huge_pages(bool wanted);
 /* Memory for every tensor; outputs and margins poisoned. false: no memory. */
 bool bench_allocate(bench_problem *problem);
 void bench_free(bench_problem *problem);
