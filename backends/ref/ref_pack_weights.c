@@ -45,7 +45,7 @@ static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error 
         a->w, q ? q->scale : NULL, q ? q->zero_point : NULL, q ? q->global_scale : NULL,
         q ? q->group_index : NULL};
     for (int i = 0; i < TENON_BLOB_PARTS; i++)
-        if (sources[i]) tenon_ref_copy(sources[i], blob + header.part[i].offset_bytes, true);
+        if (sources[i]) tenon_compact_copy(sources[i], blob + header.part[i].offset_bytes, true);
     tenon_blob_seal(blob, &header);
     return TENON_OK;
 }

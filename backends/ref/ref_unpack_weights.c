@@ -39,7 +39,7 @@ static int32_t run(const tenon_kernel_plan *plan, const void *args, tenon_error 
         a->w, q ? q->scale : NULL, q ? q->zero_point : NULL, q ? q->global_scale : NULL,
         q ? q->group_index : NULL};
     for (int i = 0; i < TENON_BLOB_PARTS; i++)
-        if (targets[i]) tenon_ref_copy(targets[i], parts.tensor[i].data, false);
+        if (targets[i]) tenon_compact_copy(targets[i], parts.tensor[i].data, false);
     return TENON_OK;
 }
 

@@ -131,7 +131,10 @@ static inline double block_value(weight_kind kind, const uint8_t *b, int k) {
 }
 
 typedef struct weight_fixture {
+    const char *name;
     weight_kind kind;
+    double cancelled; /* codes, scales and offsets add up to so much more than the values */
+    int64_t a_group;  /* columns that share a scale where activations become int8 */
     int64_t experts, n, k, row_bytes; /* experts 0: rank 2 */
     uint8_t *data;
     double *value; /* [experts, n, k] */
@@ -151,6 +154,7 @@ static inline void weight_make(weight_fixture *w, weight_kind kind, int64_t expe
     memset(w, 0, sizeof *w);
     const int block = weight_formats[kind].block, bytes = weight_formats[kind].block_bytes;
     const int64_t rows = (experts ? experts : 1) * n, blocks = k / block;
+    w->name = weight_formats[kind].name, w->a_group = 32, w->cancelled = kind >= W_Q4_0 ? 40 : 1;
     w->kind = kind, w->experts = experts, w->n = n, w->k = k, w->row_bytes = blocks * bytes;
     w->data = malloc((size_t)(rows * w->row_bytes) + 64);
     w->value = malloc((size_t)(rows * k) * sizeof(double) + 8);
@@ -186,8 +190,7 @@ static inline void weight_pack(weight_fixture *w, const tenon_api *api, tenon_co
     CHECK(tenon_pack_weights_plan(api, context, &a, NULL, &plan, &error) == TENON_OK, "%s",
           error.text);
     if (plan) CHECK(tenon_pack_weights_run(api, plan, &a, &error) == TENON_OK, "%s", error.text);
-    CHECK(w->blob[bytes] == 0x5a, "%s: pack_weights wrote past the blob",
-          weight_formats[w->kind].name);
+    CHECK(w->blob[bytes] == 0x5a, "%s: pack_weights wrote past the blob", w->name);
     api->plan_destroy(plan);
     w->blob_quant =
         (tenon_quant){.struct_size = sizeof w->blob_quant, .format = TENON_FORMAT_PACKED};

@@ -285,16 +285,16 @@ static void feed_forward(const chunk *c, const tenon_moe_pair *pair, const tenon
 static int32_t open_weights(const tenon_moe_state *st, const tenon_moe_args *a,
                             tenon_panel_weights w[4], tenon_reason *why) {
     int32_t status = tenon_panel_weights_at(&st->routed.up.weights, &st->routed.up.header,
-                                            a->gate_up, &w[0], why);
+                                            a->gate_up, a->gate_up_quant, &w[0], why);
     if (!status)
         status = tenon_panel_weights_at(&st->routed.down.weights, &st->routed.down.header, a->down,
-                                        &w[1], why);
+                                        a->down_quant, &w[1], why);
     if (!status && st->has_shared)
         status = tenon_panel_weights_at(&st->shared.up.weights, &st->shared.up.header,
-                                        a->shared_gate_up, &w[2], why);
+                                        a->shared_gate_up, a->shared_gate_up_quant, &w[2], why);
     if (!status && st->has_shared)
         status = tenon_panel_weights_at(&st->shared.down.weights, &st->shared.down.header,
-                                        a->shared_down, &w[3], why);
+                                        a->shared_down, a->shared_down_quant, &w[3], why);
     return status;
 }
 

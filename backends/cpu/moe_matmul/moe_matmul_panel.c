@@ -202,7 +202,7 @@ static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error 
     tenon_panel_weights weights;
     tenon_reason reason;
     const int32_t status =
-        tenon_panel_weights_at(&st->weights, &st->header, a->w, &weights, &reason);
+        tenon_panel_weights_at(&st->weights, &st->header, a->w, a->w_quant, &weights, &reason);
     if (status)
         return tenon_fail(error, status, TENON_OP_MOE_MATMUL, -1, "moe_matmul: w: %s", reason.text);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pack_weights to panels (panel/panel_layout.h): the header, then each expert's panels. The bytes
  * do not depend on the instruction set that packs them. */
+#include "compact_copy.h"
 #include "cpu_backend.h"
 #include "panel_weights.h"
 
@@ -20,9 +21,7 @@ static int32_t describe(const tenon_pack_weights_args *a, tenon_panel_weights *w
                           "pack_weights: w: %s", reason.text);
     tenon_blob_describe(header, a->w, a->w_quant, &view, TENON_BACKEND_CPU, TENON_PANEL_LAYOUT_NAME,
                         a->compute);
-    header->layout_words[0] = (int64_t)w->kind;
-    header->blob_bytes =
-        header->header_bytes + tenon_panel_payload_bytes(w->kind, w->experts, w->n, w->k);
+    tenon_panel_describe(w, header);
     return TENON_OK;
 }
 
@@ -44,11 +43,27 @@ typedef struct pack_call {
 static void pack_panel(void *arg, int64_t task, int32_t thread) {
     const pack_call *c = arg;
     const int64_t panels = tenon_panel_count(c->w.n);
-    uint8_t edge[TENON_PANEL_COLS * TENON_PANEL_GROUP * 4];
+    uint8_t edge[TENON_PANEL_EDGE_BYTES];
     (void)thread;
     tenon_panel_pack(c->kernels, &c->w, task / panels, task % panels, 0,
                      tenon_panel_units(c->w.kind, c->w.k),
                      c->payload + task * tenon_panel_bytes(c->w.kind, c->w.k), edge);
+}
+
+/* Scales, zero points and so on that lay beside the elements, as they were; zeros between. */
+static void keep_parts(const tenon_pack_weights_args *a, const tenon_blob_header *header,
+                       uint8_t *blob, uint8_t *end) {
+    const tenon_quant *q = a->w_quant;
+    const DLTensor *tensors[TENON_BLOB_PARTS] = {
+        NULL, q ? q->scale : NULL, q ? q->zero_point : NULL, q ? q->global_scale : NULL,
+        q ? q->group_index : NULL};
+    for (int i = TENON_BLOB_SCALE; i < TENON_BLOB_PARTS; i++) {
+        if (!tensors[i]) continue;
+        uint8_t *part = blob + header->part[i].offset_bytes;
+        memset(end, 0, (size_t)(part - end));
+        tenon_compact_copy(tensors[i], part, true);
+        end = part + header->part[i].size_bytes;
+    }
 }
 
 static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error *error) {
@@ -66,6 +81,9 @@ static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error 
     call.kernels = tenon_panel_kernels_for(tenon_cpu_state_of(self)->info.features);
     call.payload = blob + header.header_bytes;
     tenon_cpu_run(self, call.w.experts * tenon_panel_count(call.w.n), pack_panel, &call);
+    keep_parts(a, &header, blob,
+               call.payload +
+                   tenon_panel_payload_bytes(call.w.kind, call.w.experts, call.w.n, call.w.k));
     tenon_blob_seal(blob, &header);
     return TENON_OK;
 }

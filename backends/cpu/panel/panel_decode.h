@@ -4,14 +4,18 @@
 #ifndef TENON_PANEL_DECODE_H
 #define TENON_PANEL_DECODE_H
 
-#include "panel_layout.h"
+#include "panel_kernels.h"
 
 /* Where things lie in a unit (panel_layout.h). */
 enum {
     PANEL_VECTOR_BYTES = 128, /* a code vector: 32 columns x 4 bytes */
     PANEL_Q4_SCALES = 512,
     PANEL_Q4_MINS = 576,
+    PANEL_MXFP4_SCALES = 512,
+    PANEL_INT4_ZEROS = 576,
+    PANEL_INT4_OFFSETS = 640,
     PANEL_Q8_SCALES = 1024,
+    PANEL_INT8_OFFSETS = 1152,
     PANEL_Q4K_PARTS = 128,
     PANEL_Q4K_PART_BYTES = 1152,
     PANEL_Q6K_PARTS = 64,
@@ -37,7 +41,7 @@ V_INLINE const uint8_t *panel_part(tenon_panel_kind kind, const uint8_t *unit, i
 /* The codes of step s (four k) of group g of a part, one byte each. */
 V_INLINE vi32 panel_codes(tenon_panel_kind kind, const uint8_t *part, int g, int s, int col) {
     const vi32 nibble = vi32_set1(0x0f0f0f0f);
-    if (kind == TENON_PANEL_Q8_0) return vi32_load(part + s * PANEL_VECTOR_BYTES + col * 4);
+    if (tenon_panel_is_wide_code(kind)) return vi32_load(part + s * PANEL_VECTOR_BYTES + col * 4);
     if (kind == TENON_PANEL_Q4_K) {
         const vi32 v = vi32_load(part + s * PANEL_VECTOR_BYTES + col * 4);
         return vi32_and(g ? vi32_srl(v, 4) : v, nibble);
@@ -53,14 +57,53 @@ V_INLINE vi32 panel_codes(tenon_panel_kind kind, const uint8_t *part, int g, int
                         : vi32_srl(high, 2);
         return vi32_or(vi32_and(low, nibble), vi32_and(high, upper));
     }
-    const vi32 v = vi32_load(part + (s & 3) * PANEL_VECTOR_BYTES + col * 4);
-    return vi32_and(s >= 4 ? vi32_srl(v, 4) : v, nibble);
+    vi32 v = vi32_load(part + (s & 3) * PANEL_VECTOR_BYTES + col * 4);
+    v = vi32_and(s >= 4 ? vi32_srl(v, 4) : v, nibble);
+    if (kind == TENON_PANEL_MXFP4) {
+        /* 12 + twice the e2m1 of each code. */
+        static const uint8_t table[16] = {12, 13, 14, 15, 16, 18, 20, 24,
+                                          12, 11, 10, 9,  8,  6,  4,  0};
+        v = vi32_shuffle16(vi32_table16(table), v);
+    }
+    return v;
+}
+
+/* What is added to each byte of the codes of a column: 16 less the zero point (INT4_ZERO). */
+V_INLINE vi32 panel_zero_shift(const uint8_t *part, int col) {
+    vi32 z = vi32_load_u8(part + PANEL_INT4_ZEROS + col);
+    z = vi32_or(z, vi32_sll(z, 8));
+    return vi32_or(z, vi32_sll(z, 16));
+}
+
+/* 2^(e - 127), subnormal for e = 0, NaN for e = 255. */
+V_INLINE vf32 panel_load_e8m0(const uint8_t *p) {
+    const vi32 e = vi32_load_u8(p), nan = vi32_srl(vi32_add(e, vi32_set1(1)), 8);
+    return vf32_from_bits(
+        vi32_or(vi32_max(vi32_sll(e, 23), vi32_set1(0x00400000)), vi32_sll(nan, 22)));
+}
+
+V_INLINE vf32 panel_load_16(tenon_panel_type type, const uint8_t *p) {
+    return type == TENON_PANEL_TYPE_BF16 ? vf32_load_bf16(p) : vf32_load_f16(p);
 }
 
 /* Scale number i of group g of a part. */
-V_INLINE vf32 panel_scale(tenon_panel_kind kind, const uint8_t *unit, const uint8_t *part, int g,
-                          int i, int col) {
-    if (kind == TENON_PANEL_Q8_0) return vf32_load_f16(part + PANEL_Q8_SCALES + 2 * col);
+V_INLINE vf32 panel_scale(tenon_panel_kind kind, tenon_panel_type type, const uint8_t *unit,
+                          const uint8_t *part, int g, int i, int col) {
+    switch (kind) {
+    case TENON_PANEL_Q8_0:
+        return panel_load_16(type, part + PANEL_Q8_SCALES + 2 * col);
+    case TENON_PANEL_Q4_0:
+    case TENON_PANEL_INT4_ZERO:
+        return panel_load_16(type, part + PANEL_Q4_SCALES + 2 * col);
+    case TENON_PANEL_MXFP4:
+        return panel_load_e8m0(part + PANEL_MXFP4_SCALES + col);
+    case TENON_PANEL_INT4_AFFINE:
+        return vf32_load((const float *)(const void *)(part + PANEL_Q4_SCALES + 4 * col));
+    case TENON_PANEL_INT8_AFFINE:
+        return vf32_load((const float *)(const void *)(part + PANEL_Q8_SCALES + 4 * col));
+    default:
+        break;
+    }
     if (kind == TENON_PANEL_Q4_K)
         return vf32_mul(vf32_load_f16(unit + 2 * col),
                         vf32_from_i32(vi32_load_u8(part + 1024 + 32 * g + col)));
@@ -76,6 +119,10 @@ V_INLINE vf32 panel_offset(tenon_panel_kind kind, const uint8_t *unit, const uin
     if (kind == TENON_PANEL_Q4_K)
         return vf32_mul(vf32_sub(vf32_zero(), vf32_load_f16(unit + 64 + 2 * col)),
                         vf32_from_i32(vi32_load_u8(part + 1088 + 32 * g + col)));
+    if (kind == TENON_PANEL_INT4_AFFINE)
+        return vf32_load((const float *)(const void *)(part + PANEL_INT4_OFFSETS + 4 * col));
+    if (kind == TENON_PANEL_INT8_AFFINE)
+        return vf32_load((const float *)(const void *)(part + PANEL_INT8_OFFSETS + 4 * col));
     return vf32_load_f16(part + PANEL_Q4_MINS + 2 * col);
 }
 

@@ -7,16 +7,16 @@
 
 #include "panel_layout.h"
 
-/* sums[row][32] += tile . units^T over n_units. act: a prepared tile of the function's own number
- * of rows. */
-typedef void (*tenon_panel_tile_fn)(const void *act, const uint8_t *units, int64_t n_units,
-                                    float *sums);
-
 typedef enum tenon_panel_type {
     TENON_PANEL_TYPE_F32,
     TENON_PANEL_TYPE_BF16,
     TENON_PANEL_TYPE_F16
 } tenon_panel_type;
+
+/* sums[row][32] += tile . units^T over n_units. act: a prepared tile of the function's own number
+ * of rows. scale_type: of kinds whose 16-bit scales may be f16 or bf16. */
+typedef void (*tenon_panel_tile_fn)(const void *act, const uint8_t *units, int64_t n_units,
+                                    tenon_panel_type scale_type, float *sums);
 
 /* From sums to results: value = activation(sum + bias) * weight, rounded once to `type`. */
 typedef struct tenon_panel_epilogue {

@@ -7,26 +7,34 @@
  *   code vector t, t = 0, 1, ..: 32 columns x 4 bytes; the four bytes of a column are four
  *   consecutive k, so that one 32-bit lane of a dot-product instruction is one column.
  *
- *   kind   k  bytes  unit
- *   BF16  32   2048  [16][32][2] bf16: pairs of k side by side
- *   F16   32   2048  [32][32] f16
- *   F32   32   4096  [32][32] f32
- *   Q4_0  32    576  4 code vectors, low nibble k = 4 t.., high k = 16 + 4 t..; then d[32] f16
- *   Q4_1  32    640  4 code vectors as Q4_0; then d[32], m[32] f16
- *   Q8_0  32   1088  8 code vectors of w + 128; then d[32] f16
- *   Q4_K 256   4736  d[32], dmin[32] f16; 4 x { 8 code vectors, low nibble group 2 i, high 2 i + 1;
- *                    scale[2][32], min[2][32] u8 }
- *   Q6_K 256   6720  d[32] f16; 2 x { 16 code vectors of low nibbles: t < 8 groups 0 (low), 2
- * (high), t >= 8 groups 1, 3; 8 code vectors of upper bits, bits 2 i of group i; scale[8][32] s8 }
+ *   kind         k  bytes  unit
+ *   BF16         32   2048  [16][32][2] bf16: pairs of k side by side
+ *   F16          32   2048  [32][32] f16
+ *   F32          32   4096  [32][32] f32
+ *   Q4_0         32    576  4 code vectors, low nibble k = 4 t.., high k = 16 + 4 t..; then d[32]
+ * f16 Q4_1         32    640  4 code vectors as Q4_0; then d[32], m[32] f16 Q8_0         32   1088
+ * 8 code vectors of w + 128; then d[32] f16 Q4_K        256   4736  d[32], dmin[32] f16; 4 x { 8
+ * code vectors, low nibble group 2 i, high 2 i + 1; scale[2][32], min[2][32] u8 } Q6_K        256
+ * 6720  d[32] f16; 2 x { 16 code vectors of low nibbles: t < 8 groups 0 (low), 2 (high), t >= 8
+ * groups 1, 3; 8 code vectors of upper bits, bits 2 i of group i; scale[8][32] s8 } MXFP4        32
+ * 544  4 code vectors as Q4_0; then scale[32] e8m0 INT4_ZERO    32    608  4 code vectors as Q4_0;
+ * then scale[32] f16 or bf16, 16 - zero point [32] u8 INT4_AFFINE  32    768  4 code vectors as
+ * Q4_0; then scale[32], offset[32] f32 INT8_AFFINE  32   1280  8 code vectors of w + 128; then
+ * scale[32], offset[32] f32
  *
- * Every kind is a permutation of the checkpoint's bits: nothing is rounded, and unpacking gives the
- * source back. Columns past n repeat the last row; k past its end (plain kinds only) is zero. */
+ * INT4 without zero points is Q4_0, INT8 with 16-bit scales Q8_0; `scale type` says f16 or bf16.
+ * Every kind keeps the checkpoint's codes: nothing is rounded, and unpacking gives the source back.
+ * Scales that lay beside the elements, and zero points, are kept once more behind the panels as
+ * they were. Columns past n repeat the last row; k past its end is zero. */
 #ifndef TENON_PANEL_LAYOUT_H
 #define TENON_PANEL_LAYOUT_H
 
 #include <stdint.h>
 
 enum { TENON_PANEL_COLS = 32, TENON_PANEL_GROUP = 32, TENON_PANEL_MAX_UNIT_BYTES = 6720 };
+
+/* A unit's source rows put side by side, and a little more: vectors are read whole. */
+enum { TENON_PANEL_EDGE_BYTES = TENON_PANEL_COLS * 136 + 64 };
 
 /*  X(kind, k of a unit, bytes of a unit, source bytes of a unit in one row) */
 #define TENON_PANEL_KINDS(X)                                                                       \
@@ -37,7 +45,11 @@ enum { TENON_PANEL_COLS = 32, TENON_PANEL_GROUP = 32, TENON_PANEL_MAX_UNIT_BYTES
     X(Q4_1, 32, 640, 20)                                                                           \
     X(Q8_0, 32, 1088, 34)                                                                          \
     X(Q4_K, 256, 4736, 144)                                                                        \
-    X(Q6_K, 256, 6720, 210)
+    X(Q6_K, 256, 6720, 210)                                                                        \
+    X(MXFP4, 32, 544, 17)                                                                          \
+    X(INT4_ZERO, 32, 608, 19)                                                                      \
+    X(INT4_AFFINE, 32, 768, 24)                                                                    \
+    X(INT8_AFFINE, 32, 1280, 40)
 
 typedef enum tenon_panel_kind {
 #define X(kind, unit_k, unit_bytes, row_bytes) TENON_PANEL_##kind,
@@ -92,14 +104,35 @@ static inline int64_t tenon_panel_bytes(tenon_panel_kind kind, int64_t k) {
 
 /* Code = value + zero, before the group's scale. */
 static inline int tenon_panel_zero(tenon_panel_kind kind) {
-    return kind == TENON_PANEL_Q4_0   ? 8
-           : kind == TENON_PANEL_Q8_0 ? 128
-           : kind == TENON_PANEL_Q6_K ? 32
-                                      : 0;
+    switch (kind) {
+    case TENON_PANEL_Q4_0:
+        return 8;
+    case TENON_PANEL_Q8_0:
+    case TENON_PANEL_INT8_AFFINE:
+        return 128;
+    case TENON_PANEL_Q6_K:
+        return 32;
+    case TENON_PANEL_MXFP4:
+        return 12; /* the table holds twice the value, and 12 more */
+    case TENON_PANEL_INT4_ZERO:
+        return 16; /* the code has 16 less its zero point added */
+    default:
+        return 0;
+    }
+}
+/* Codes are all of a byte, 128 more than what they mean. */
+static inline int tenon_panel_is_wide_code(tenon_panel_kind kind) {
+    return kind == TENON_PANEL_Q8_0 || kind == TENON_PANEL_INT8_AFFINE;
+}
+/* Code vectors hold k = 4 t.. in their low nibbles and k = 16 + 4 t.. in their high ones. */
+static inline int tenon_panel_is_nibble(tenon_panel_kind kind) {
+    return kind == TENON_PANEL_Q4_0 || kind == TENON_PANEL_Q4_1 || kind == TENON_PANEL_MXFP4 ||
+           kind == TENON_PANEL_INT4_ZERO || kind == TENON_PANEL_INT4_AFFINE;
 }
 /* Value = code * scale + offset. */
 static inline int tenon_panel_has_offset(tenon_panel_kind kind) {
-    return kind == TENON_PANEL_Q4_1 || kind == TENON_PANEL_Q4_K;
+    return kind == TENON_PANEL_Q4_1 || kind == TENON_PANEL_Q4_K ||
+           kind == TENON_PANEL_INT4_AFFINE || kind == TENON_PANEL_INT8_AFFINE;
 }
 /* Scales within a group of 32. */
 static inline int tenon_panel_scales_per_group(tenon_panel_kind kind) {

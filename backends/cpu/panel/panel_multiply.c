@@ -6,10 +6,11 @@
 #include "bfloat16.h"
 #include "cpu_features.h"
 #include "float16.h"
+#include "panel_source.h"
 
 enum {
     SUMS_BYTES = TENON_PANEL_SEGMENT_ROWS * TENON_PANEL_COLS * 4,
-    EDGE_BYTES = 4096,
+    EDGE_BYTES = (TENON_PANEL_EDGE_BYTES + 63) / 64 * 64,
     TASKS_PER_THREAD = 8,
     PREPARED_BYTES = 32 << 20, /* of one round */
     /* Below these the workers are not asked: sharing costs more than it saves (0.2 to 0.6 us, when
@@ -100,7 +101,7 @@ static void copy_unit(const tenon_panel_weights *w, const uint8_t *const *rows, 
                       uint8_t *edge) {
     const int64_t element = w->kind == TENON_PANEL_F32 ? 4 : 2, unit_k = TENON_PANEL_GROUP;
     const int64_t k0 = unit * unit_k, n = w->k - k0 < unit_k ? w->k - k0 : unit_k;
-    memset(edge, 0, EDGE_BYTES);
+    memset(edge, 0, TENON_PANEL_EDGE_BYTES);
     for (int c = 0; c < TENON_PANEL_COLS; c++)
         for (int64_t i = 0; i < n; i++)
             memcpy(edge + (c * unit_k + i) * element, rows[c] + (k0 + i) * w->k_stride,
@@ -113,6 +114,15 @@ void tenon_panel_pack(const tenon_panel_kernels *kernels, const tenon_panel_weig
     const uint8_t *rows[TENON_PANEL_COLS], *at[TENON_PANEL_COLS];
     const int64_t row_bytes = tenon_panel_row_bytes(w->kind);
     const int64_t unit_bytes = tenon_panel_unit_bytes(w->kind);
+    if (w->beside) {
+        const tenon_weight_view view = tenon_weight_expert(&w->view, expert);
+        for (int c = 0; c < TENON_PANEL_COLS; c++) at[c] = edge + c * row_bytes;
+        for (int64_t u = 0; u < n_units; u++) {
+            tenon_panel_gather(w->kind, &view, panel * TENON_PANEL_COLS, unit0 + u, edge);
+            kernels->pack(w->kind, at, 1, dst + u * unit_bytes);
+        }
+        return;
+    }
     for (int64_t c = 0; c < TENON_PANEL_COLS; c++) {
         int64_t row = panel * TENON_PANEL_COLS + c;
         if (row >= w->n) row = w->n - 1;
@@ -174,7 +184,8 @@ static void panel_sums(const tenon_panel_job *job, const tenon_panel_segment *se
             const int32_t rows = tile_begin(seg->rows, tiles, t + 1) - r;
             const uint8_t *act = job->prepared + (seg->row0 + r) * act_row_bytes;
             s->kernels->tile[s->mode][s->kind][rows - 1](act + unit * act_unit_bytes * rows, units,
-                                                         n, sums + r * TENON_PANEL_COLS);
+                                                         n, w->scale_type,
+                                                         sums + r * TENON_PANEL_COLS);
         }
     }
 }

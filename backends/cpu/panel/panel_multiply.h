@@ -9,6 +9,7 @@
 
 #include "cpu_threads.h"
 #include "panel_kernels.h"
+#include "weight_view.h"
 
 enum {
     /* Rows that one task takes through its panels: a multiple of every tile's rows; their sums (24
@@ -18,7 +19,7 @@ enum {
     TENON_PANEL_CHUNK_BYTES = 20480
 };
 
-/* Weights as panels, or as the checkpoint's rows. */
+/* Weights as panels, as the checkpoint's rows, or as elements with their scales beside them. */
 typedef struct tenon_panel_weights {
     tenon_panel_kind kind;
     int64_t n, k, experts;
@@ -26,6 +27,9 @@ typedef struct tenon_panel_weights {
     int64_t expert_stride;        /* bytes */
     int32_t packed;               /* panels */
     int64_t row_stride, k_stride; /* bytes, unpacked only; k_stride: of an element (plain kinds) */
+    tenon_panel_type scale_type;  /* of 16-bit scales */
+    int32_t beside;               /* unpacked only: units are put together from `view` */
+    tenon_weight_view view;
 } tenon_panel_weights;
 
 /* What planning fixes. */
@@ -95,7 +99,9 @@ int64_t tenon_panel_cut(int64_t row0, int64_t origin, int64_t rows, int32_t expe
 /* n elements to f32. */
 void tenon_panel_load_row(tenon_panel_type type, const void *row, int32_t n, float *out);
 
-/* Panel `panel` of an expert into units at dst (tenon_panel_bytes). edge: 4096 bytes of scratch. */
+/* Panel `panel` of an expert into units at dst (tenon_panel_bytes). edge: TENON_PANEL_EDGE_BYTES of
+ * scratch.
+ */
 void tenon_panel_pack(const tenon_panel_kernels *kernels, const tenon_panel_weights *weights,
                       int64_t expert, int64_t panel, int64_t unit0, int64_t n_units, uint8_t *dst,
                       uint8_t *edge);

@@ -84,6 +84,29 @@ V_INLINE void panel_pack_unit(tenon_panel_kind kind, const uint8_t *const *rows,
             panel_transpose(rows, at + 16 + 32 * p, 8, 0,
                             unit + PANEL_Q4K_PARTS + p * PANEL_Q4K_PART_BYTES, col);
         return;
+    case TENON_PANEL_MXFP4:
+        panel_transpose(rows, at, 4, 0, unit, col);
+        vi32_gather_16_bytes(rows, at + 1, head);
+        vi32_store_u8(unit + PANEL_MXFP4_SCALES + col, vi32_srl(head[3], 24));
+        return;
+    case TENON_PANEL_INT4_ZERO:
+        panel_transpose(rows, at, 4, 0, unit, col);
+        vi32_gather_16_bytes(rows, at + 3, head);
+        vi32_store_u16(unit + PANEL_Q4_SCALES + 2 * col, vi32_srl(head[3], 8));
+        vi32_store_u8(unit + PANEL_INT4_ZEROS + col, vi32_srl(head[3], 24));
+        return;
+    case TENON_PANEL_INT4_AFFINE:
+        panel_transpose(rows, at, 4, 0, unit, col);
+        vi32_gather_16_bytes(rows, at + 8, head);
+        vi32_store(unit + PANEL_Q4_SCALES + 4 * col, head[2]);
+        vi32_store(unit + PANEL_INT4_OFFSETS + 4 * col, head[3]);
+        return;
+    case TENON_PANEL_INT8_AFFINE:
+        panel_transpose(rows, at, 8, (int32_t)0x80808080, unit, col);
+        vi32_gather_16_bytes(rows, at + 24, head);
+        vi32_store(unit + PANEL_Q8_SCALES + 4 * col, head[2]);
+        vi32_store(unit + PANEL_INT8_OFFSETS + 4 * col, head[3]);
+        return;
     case TENON_PANEL_Q6_K:
         /* The last 16 bytes of the block: its scale is the upper half of the last word. */
         vi32_gather_16_bytes(rows, at + 194, head);

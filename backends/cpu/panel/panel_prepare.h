@@ -48,9 +48,10 @@ V_INLINE void panel_save(tenon_panel_type type, void *row, int64_t at, vf32 x, i
 
 /* One group of 32: codes, corrections, scale, sum. scale = largest magnitude / 127. A group with an
  * infinity or a NaN gets the scale NaN, and so the row's results are NaN. Groups below 2^-113 lose
- * precision: the scale does not go under 2^-120, so that its reciprocal is finite. */
+ * precision: the scale does not go under 2^-120, so that its reciprocal is finite. one: what a
+ * weight's code of one more stands for, before its scale. */
 V_INLINE void panel_quantize_group(const vf32 x[PANEL_GROUP_VECTORS], int n_scales, int zero,
-                                   int has_offset, int rows, int index, int32_t *group) {
+                                   int has_offset, float one, int rows, int index, int32_t *group) {
     vi32 magnitude = vi32_zero();
     V_UNROLL(4)
     for (int v = 0; v < PANEL_GROUP_VECTORS; v++)
@@ -76,7 +77,7 @@ V_INLINE void panel_quantize_group(const vf32 x[PANEL_GROUP_VECTORS], int n_scal
     int32_t *next = group + 8 * rows + index;
     for (int h = 0; h < n_scales; h++, next += rows)
         *next = -zero * (n_scales == 2 ? half[h] : total);
-    if (!finite) scale = NAN;
+    scale = finite ? scale * one : NAN;
     memcpy(next, &scale, 4);
     const float sum = scale * (float)total;
     if (has_offset) memcpy(next + rows, &sum, 4);
@@ -87,9 +88,10 @@ V_INLINE void panel_prepare_row(tenon_panel_mode mode, tenon_panel_kind kind, te
                                 void *tile) {
     const int64_t groups = tenon_panel_groups(kind, k);
     const int words = tenon_panel_group_words(mode, kind) * rows;
-    const int zero = kind == TENON_PANEL_Q8_0 ? V_DOT_OFFSET : tenon_panel_zero(kind);
+    const int zero = tenon_panel_is_wide_code(kind) ? V_DOT_OFFSET : tenon_panel_zero(kind);
     const int n_scales = tenon_panel_scales_per_group(kind);
     const int has_offset = tenon_panel_has_offset(kind);
+    const float one = kind == TENON_PANEL_MXFP4 ? 0.5f : 1.0f;
     int32_t *group = tile;
     if (!row) k = 0;
     for (int64_t g = 0; g < groups; g++, group += words) {
@@ -107,7 +109,7 @@ V_INLINE void panel_prepare_row(tenon_panel_mode mode, tenon_panel_kind kind, te
         for (int v = 0; v < PANEL_GROUP_VECTORS; v++)
             x[v] = panel_load(type, row, at + v * V_LANES, k - at - v * V_LANES);
         if (mode == TENON_PANEL_INT8) {
-            panel_quantize_group(x, n_scales, zero, has_offset, rows, index, group);
+            panel_quantize_group(x, n_scales, zero, has_offset, one, rows, index, group);
         } else if (rows == 1) {
             for (int v = 0; v < PANEL_GROUP_VECTORS; v++)
                 vf32_store((float *)(void *)group + v * V_LANES, x[v]);

@@ -4,7 +4,7 @@
  *   PANEL_TABLE, PANEL_NAME   the table's symbol and its name as text
  *   PANEL_INT8(X)             X(kind, rows, vectors) for each int8 tile, made of
  * PANEL_ROWS_<largest> PANEL_FLOAT(X), PANEL_BF16(X)   alike; empty where there is none
- *   PANEL_INT8_ROWS, ..       PANEL_KIND_ROWS(kind, largest) for the same kinds */
+ *   PANEL_INT8_ROWS, ..       the largest tile of each of these kinds */
 #ifndef TENON_PANEL_TABLE_H
 #define TENON_PANEL_TABLE_H
 
@@ -15,17 +15,18 @@
 
 #define PANEL_DEFINE_INT8(kind, rows, nv)                                                          \
     static void int8_##kind##_##rows(const void *act, const uint8_t *units, int64_t n_units,       \
-                                     float *sums) {                                                \
-        panel_tile_int8(TENON_PANEL_##kind, rows, nv, act, units, n_units, sums);                  \
+                                     tenon_panel_type type, float *sums) {                         \
+        panel_tile_int8(TENON_PANEL_##kind, rows, nv, act, units, n_units, type, sums);            \
     }
 #define PANEL_DEFINE_FLOAT(kind, rows, nv)                                                         \
     static void float_##kind##_##rows(const void *act, const uint8_t *units, int64_t n_units,      \
-                                      float *sums) {                                               \
-        panel_tile_float(TENON_PANEL_##kind, rows, nv, act, units, n_units, sums);                 \
+                                      tenon_panel_type type, float *sums) {                        \
+        panel_tile_float(TENON_PANEL_##kind, rows, nv, act, units, n_units, type, sums);           \
     }
 #define PANEL_DEFINE_BF16(kind, rows, nv)                                                          \
     static void bf16_##kind##_##rows(const void *act, const uint8_t *units, int64_t n_units,       \
-                                     float *sums) {                                                \
+                                     tenon_panel_type type, float *sums) {                         \
+        (void)type;                                                                                \
         panel_tile_bf16(rows, nv, act, units, n_units, sums);                                      \
     }
 #define PANEL_ENTER_INT8(kind, rows, nv)                                                           \
@@ -34,6 +35,24 @@
     .tile[TENON_PANEL_FLOAT][TENON_PANEL_##kind][rows - 1] = float_##kind##_##rows,
 #define PANEL_ENTER_BF16(kind, rows, nv)                                                           \
     .tile[TENON_PANEL_BF16_DOT][TENON_PANEL_##kind][rows - 1] = bf16_##kind##_##rows,
+
+/* The kinds that all instruction sets have: M(a, kind, b, c) for each. With M =
+ * PANEL_ROWS_<largest> they are tiles, with PANEL_LARGEST the entries of max_rows. */
+#define PANEL_QUANTIZED(M, a, b, c)                                                                \
+    M(a, Q4_0, b, c)                                                                               \
+    M(a, Q4_1, b, c)                                                                               \
+    M(a, Q8_0, b, c)                                                                               \
+    M(a, Q4_K, b, c)                                                                               \
+    M(a, Q6_K, b, c)                                                                               \
+    M(a, MXFP4, b, c)                                                                              \
+    M(a, INT4_ZERO, b, c)                                                                          \
+    M(a, INT4_AFFINE, b, c)                                                                        \
+    M(a, INT8_AFFINE, b, c)
+#define PANEL_PLAIN(M, a, b, c)                                                                    \
+    M(a, BF16, b, c)                                                                               \
+    M(a, F16, b, c)                                                                                \
+    M(a, F32, b, c)
+#define PANEL_LARGEST(a, kind, b, c) [TENON_PANEL_##kind] = a,
 
 /* Rows 1.. of a kind. nv1: vectors in the tile of one row, which reads each unit in one pass. */
 #define PANEL_ROWS_1(X, kind, nv1, nv) X(kind, 1, nv1)
@@ -79,7 +98,6 @@ static void activate_row(const tenon_panel_epilogue *epilogue, const float *gate
     panel_activate_row(epilogue, gate, up, weight, n, type, out);
 }
 
-#define PANEL_KIND_ROWS(kind, rows) [TENON_PANEL_##kind] = rows,
 const tenon_panel_kernels PANEL_TABLE = {
     .name = PANEL_NAME,
     .max_rows = {[TENON_PANEL_INT8] = {PANEL_INT8_ROWS},

@@ -8,6 +8,17 @@
 #include "panel_decode.h"
 #include "panel_tile_int8.h"
 
+/* Byte b of each lane, less 128, as f32: the product with the scale keeps more bits than one with
+ * the code would. */
+V_INLINE vf32 panel_signed_byte(vi32 codes, int b) {
+    const vi32 v = vi32_xor(codes, vi32_set1((int32_t)0x80808080));
+    return vf32_from_i32(vi32_sra(b == 0   ? vi32_sll(v, 24)
+                                  : b == 1 ? vi32_sll(v, 16)
+                                  : b == 2 ? vi32_sll(v, 8)
+                                           : v,
+                                  24));
+}
+
 /* Byte b of each lane as f32. */
 V_INLINE vf32 panel_byte(vi32 codes, int b) {
     return vf32_from_i32(b == 3 ? vi32_srl(codes, 24)
@@ -43,7 +54,7 @@ V_INLINE void panel_steps_float(tenon_panel_kind kind, int rows, int nv, const f
             V_UNROLL(4)
             for (int j = 0; j < nv; j++) {
                 const int c = col + j * V_LANES;
-                codes[j] = kind == TENON_PANEL_Q4_0 || kind == TENON_PANEL_Q4_1
+                codes[j] = tenon_panel_is_nibble(kind)
                                ? panel_codes(kind, part + t * PANEL_VECTOR_BYTES, g, s0, c)
                                : panel_codes(kind, part, g, s, c);
             }
@@ -53,8 +64,11 @@ V_INLINE void panel_steps_float(tenon_panel_kind kind, int rows, int nv, const f
             vf32 w[PANEL_MAX_VECTORS];
             V_UNROLL(4)
             for (int j = 0; j < nv; j++)
-                w[j] = plain ? panel_plain(kind, part, s, b, col + j * V_LANES)
-                             : vf32_fma(panel_byte(codes[j], b), scale[j], offset[j]);
+                w[j] =
+                    plain ? panel_plain(kind, part, s, b, col + j * V_LANES)
+                          : vf32_fma(tenon_panel_is_wide_code(kind) ? panel_signed_byte(codes[j], b)
+                                                                    : panel_byte(codes[j], b),
+                                     scale[j], offset[j]);
             V_UNROLL(12)
             for (int i = 0; i < rows; i++) {
                 const vf32 a = vf32_set1(act[(4 * s + b) * rows + i]);
@@ -66,31 +80,36 @@ V_INLINE void panel_steps_float(tenon_panel_kind kind, int rows, int nv, const f
 }
 
 V_INLINE void panel_group_float(tenon_panel_kind kind, int rows, int nv, const float *act,
-                                const uint8_t *unit, const uint8_t *part, int g, int col,
-                                vf32 f[][PANEL_MAX_VECTORS]) {
+                                tenon_panel_type type, const uint8_t *unit, const uint8_t *part,
+                                int g, int col, vf32 f[][PANEL_MAX_VECTORS]) {
     vf32 scale[PANEL_MAX_VECTORS], offset[PANEL_MAX_VECTORS];
     if (tenon_panel_is_plain(kind)) {
         panel_steps_float(kind, rows, nv, act, part, g, 0, 8, col, scale, offset, f);
         return;
     }
-    const int nibbles = kind == TENON_PANEL_Q4_0 || kind == TENON_PANEL_Q4_1;
+    const int nibbles = tenon_panel_is_nibble(kind);
     const int runs = nibbles || kind == TENON_PANEL_Q6_K ? 2 : 1, steps = 8 / runs;
     V_UNROLL(2)
     for (int r = 0; r < runs; r++) {
         V_UNROLL(4)
         for (int j = 0; j < nv; j++) {
             const int c = col + j * V_LANES;
-            scale[j] = panel_scale(kind, unit, part, g, nibbles ? 0 : r, c);
-            offset[j] = tenon_panel_has_offset(kind)
-                            ? panel_offset(kind, unit, part, g, c)
-                            : vf32_mul(scale[j], vf32_set1((float)-tenon_panel_zero(kind)));
+            scale[j] = panel_scale(kind, type, unit, part, g, nibbles ? 0 : r, c);
+            if (kind == TENON_PANEL_MXFP4) scale[j] = vf32_mul(scale[j], vf32_set1(0.5f));
+            vf32 zero =
+                vf32_set1(tenon_panel_is_wide_code(kind) ? 0.0f : (float)-tenon_panel_zero(kind));
+            if (kind == TENON_PANEL_INT4_ZERO)
+                zero = vf32_add(zero, vf32_from_i32(vi32_load_u8(part + PANEL_INT4_ZEROS + c)));
+            offset[j] = tenon_panel_has_offset(kind) ? panel_offset(kind, unit, part, g, c)
+                                                     : vf32_mul(scale[j], zero);
         }
         panel_steps_float(kind, rows, nv, act, part, g, r * steps, steps, col, scale, offset, f);
     }
 }
 
 V_INLINE void panel_tile_float(tenon_panel_kind kind, int rows, int nv, const float *act,
-                               const uint8_t *unit, int64_t n_units, float *sums) {
+                               const uint8_t *unit, int64_t n_units, tenon_panel_type type,
+                               float *sums) {
     const int parts = panel_parts(kind), per_part = panel_groups_per_part(kind);
     const int unit_bytes = tenon_panel_unit_bytes(kind);
     for (int col = 0; col < TENON_PANEL_COLS; col += nv * V_LANES) {
@@ -107,7 +126,7 @@ V_INLINE void panel_tile_float(tenon_panel_kind kind, int rows, int nv, const fl
                 panel_prefetch(part, unit_bytes / parts);
                 V_UNROLL(4)
                 for (int g = 0; g < per_part; g++, a += TENON_PANEL_GROUP * rows)
-                    panel_group_float(kind, rows, nv, a, u, part, g, col, f);
+                    panel_group_float(kind, rows, nv, a, type, u, part, g, col, f);
             }
         }
         V_UNROLL(12)

@@ -15,14 +15,14 @@
 enum { PANEL_MAX_VECTORS = 4 };
 
 V_INLINE vi32 panel_dot(tenon_panel_kind kind, vi32 acc, vi32 codes, vi32 act) {
-    return kind == TENON_PANEL_Q8_0 ? vi32_dot_code8(acc, codes, act)
-                                    : vi32_dot_u8s8(acc, codes, act);
+    return tenon_panel_is_wide_code(kind) ? vi32_dot_code8(acc, codes, act)
+                                          : vi32_dot_u8s8(acc, codes, act);
 }
 
 /* One group for `rows` rows and `nv` vectors of columns from col on. */
 V_INLINE void panel_group_int8(tenon_panel_kind kind, int rows, int nv, const int32_t *act,
-                               const uint8_t *unit, const uint8_t *part, int g, int col,
-                               vf32 f[][PANEL_MAX_VECTORS]) {
+                               tenon_panel_type type, const uint8_t *unit, const uint8_t *part,
+                               int g, int col, vf32 f[][PANEL_MAX_VECTORS]) {
     const int n_scales = tenon_panel_scales_per_group(kind), steps = 8 / n_scales;
     const float *scale = (const float *)(act + (8 + n_scales) * rows);
     V_UNROLL(2)
@@ -34,15 +34,20 @@ V_INLINE void panel_group_int8(tenon_panel_kind kind, int rows, int nv, const in
             V_UNROLL(4)
             for (int j = 0; j < nv; j++) acc[i][j] = start;
         }
+        vi32 shift[PANEL_MAX_VECTORS];
+        V_UNROLL(4)
+        for (int j = 0; j < nv && kind == TENON_PANEL_INT4_ZERO; j++)
+            shift[j] = panel_zero_shift(part, col + j * V_LANES);
         V_UNROLL(8)
         for (int t = 0; t < steps; t++) {
             /* Both nibbles of a vector one after the other: one load serves two steps. */
-            const int s = kind == TENON_PANEL_Q4_0 || kind == TENON_PANEL_Q4_1
-                              ? (t >> 1) + 4 * (t & 1)
-                              : h * steps + t;
+            const int s = tenon_panel_is_nibble(kind) ? (t >> 1) + 4 * (t & 1) : h * steps + t;
             vi32 w[PANEL_MAX_VECTORS];
             V_UNROLL(4)
-            for (int j = 0; j < nv; j++) w[j] = panel_codes(kind, part, g, s, col + j * V_LANES);
+            for (int j = 0; j < nv; j++) {
+                w[j] = panel_codes(kind, part, g, s, col + j * V_LANES);
+                if (kind == TENON_PANEL_INT4_ZERO) w[j] = vi32_add(w[j], shift[j]);
+            }
             V_UNROLL(12)
             for (int i = 0; i < rows; i++) {
                 const vi32 a = vi32_set1(act[s * rows + i]);
@@ -52,7 +57,8 @@ V_INLINE void panel_group_int8(tenon_panel_kind kind, int rows, int nv, const in
         }
         vf32 sw[PANEL_MAX_VECTORS];
         V_UNROLL(4)
-        for (int j = 0; j < nv; j++) sw[j] = panel_scale(kind, unit, part, g, h, col + j * V_LANES);
+        for (int j = 0; j < nv; j++)
+            sw[j] = panel_scale(kind, type, unit, part, g, h, col + j * V_LANES);
         V_UNROLL(12)
         for (int i = 0; i < rows; i++) {
             const vf32 sa = vf32_set1(scale[i]);
@@ -76,7 +82,8 @@ V_INLINE void panel_group_int8(tenon_panel_kind kind, int rows, int nv, const in
 }
 
 V_INLINE void panel_tile_int8(tenon_panel_kind kind, int rows, int nv, const int32_t *act,
-                              const uint8_t *unit, int64_t n_units, float *sums) {
+                              const uint8_t *unit, int64_t n_units, tenon_panel_type type,
+                              float *sums) {
     const int parts = panel_parts(kind), per_part = panel_groups_per_part(kind);
     const int words = tenon_panel_group_words(TENON_PANEL_INT8, kind) * rows;
     const int unit_bytes = tenon_panel_unit_bytes(kind);
@@ -94,7 +101,7 @@ V_INLINE void panel_tile_int8(tenon_panel_kind kind, int rows, int nv, const int
                 panel_prefetch(part, unit_bytes / parts);
                 V_UNROLL(4)
                 for (int g = 0; g < per_part; g++, a += words)
-                    panel_group_int8(kind, rows, nv, a, u, part, g, col, f);
+                    panel_group_int8(kind, rows, nv, a, type, u, part, g, col, f);
             }
         }
         V_UNROLL(12)

@@ -71,6 +71,14 @@ void tenon_panel_unpack_unit(tenon_panel_kind kind, const uint8_t *unit, int32_t
     case TENON_PANEL_Q6_K:
         unpack_q6_k(unit, col, row);
         return;
+    case TENON_PANEL_MXFP4:
+    case TENON_PANEL_INT4_ZERO:
+    case TENON_PANEL_INT4_AFFINE:
+        take_words(unit, 4, col, 0, row);
+        return;
+    case TENON_PANEL_INT8_AFFINE:
+        take_words(unit, 8, col, 0x80, row);
+        return;
     default:
         return;
     }

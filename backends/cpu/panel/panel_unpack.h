@@ -5,7 +5,8 @@
 
 #include "panel_layout.h"
 
-/* The source bytes (tenon_panel_row_bytes) that column `col` had put into a unit. */
+/* The source bytes (tenon_panel_row_bytes) that column `col` had put into a unit; of kinds whose
+ * scales lay beside, the codes alone. */
 void tenon_panel_unpack_unit(tenon_panel_kind kind, const uint8_t *unit, int32_t col, uint8_t *row);
 
 #endif

@@ -3,43 +3,23 @@
 
 #include <string.h>
 
-int32_t tenon_panel_kind_for(int32_t format, tenon_number number) {
-    switch (format) {
-    case TENON_FORMAT_NONE:
-        return number == TENON_NUMBER_BF16  ? TENON_PANEL_BF16
-               : number == TENON_NUMBER_F16 ? TENON_PANEL_F16
-               : number == TENON_NUMBER_F32 ? TENON_PANEL_F32
-                                            : -1;
-    case TENON_FORMAT_GGUF_Q4_0:
-        return TENON_PANEL_Q4_0;
-    case TENON_FORMAT_GGUF_Q4_1:
-        return TENON_PANEL_Q4_1;
-    case TENON_FORMAT_GGUF_Q8_0:
-        return TENON_PANEL_Q8_0;
-    case TENON_FORMAT_GGUF_Q4_K:
-        return TENON_PANEL_Q4_K;
-    case TENON_FORMAT_GGUF_Q6_K:
-        return TENON_PANEL_Q6_K;
-    default:
-        return -1;
-    }
-}
+#include "panel_source.h"
 
 const char *tenon_panel_rows_from(const DLTensor *w, const tenon_quant *quant,
                                   tenon_panel_weights *out, tenon_reason *reason) {
     tenon_weight_view view;
+    tenon_panel_type scale_type;
+    int32_t beside;
     if (tenon_weight_view_from(w, quant, &view, reason)) return reason->text;
-    const int32_t kind = tenon_panel_kind_for(view.format, view.number);
+    const int32_t kind = tenon_panel_kind_of(&view, &scale_type, &beside);
     if (kind < 0) {
         const tenon_format_storage *storage = tenon_format_storage_of(view.format);
         return tenon_decline(reason,
-                             "weights are %s (number %d); panels take bf16, f16, f32, Q4_0, "
-                             "Q4_1, Q8_0, Q4_K, Q6_K",
-                             storage ? storage->name : "plain", view.number);
+                             "panels do not take weights of %s, number %d, groups of %lld, "
+                             "group index %d",
+                             storage ? storage->name : "plain elements", view.number,
+                             (long long)view.group_cols, view.group_index.present);
     }
-    if (!tenon_panel_is_plain((tenon_panel_kind)kind) && view.k_stride != 1)
-        return tenon_decline(reason, "the blocks of a row are %lld bytes apart, not contiguous",
-                             (long long)view.k_stride);
     *out = (tenon_panel_weights){.kind = (tenon_panel_kind)kind,
                                  .n = view.n,
                                  .k = view.k,
@@ -47,8 +27,40 @@ const char *tenon_panel_rows_from(const DLTensor *w, const tenon_quant *quant,
                                  .data = view.data,
                                  .expert_stride = view.expert_stride,
                                  .row_stride = view.n_stride,
-                                 .k_stride = view.k_stride};
+                                 .k_stride = view.k_stride,
+                                 .scale_type = scale_type,
+                                 .beside = beside,
+                                 .view = view};
     return NULL;
+}
+
+void tenon_panel_describe(const tenon_panel_weights *w, tenon_blob_header *header) {
+    header->layout_words[0] = (int64_t)w->kind;
+    header->layout_words[1] = (int64_t)w->scale_type;
+    header->blob_bytes =
+        header->header_bytes + tenon_panel_payload_bytes(w->kind, w->experts, w->n, w->k);
+    for (int i = TENON_BLOB_SCALE; i < TENON_BLOB_PARTS; i++) {
+        tenon_blob_part *part = &header->part[i];
+        if (!part->present) continue;
+        part->offset_bytes = (header->blob_bytes + 63) / 64 * 64;
+        header->blob_bytes = part->offset_bytes + part->size_bytes;
+    }
+}
+
+/* The header says what tenon_panel_describe would have. */
+static bool is_consistent(const tenon_blob_header *h, int64_t experts) {
+    const int64_t kind = h->layout_words[0], scale_type = h->layout_words[1];
+    if (kind < 0 || kind >= TENON_PANEL_KIND_COUNT || scale_type < 0 ||
+        scale_type > TENON_PANEL_TYPE_F16 || h->n < 0 || h->k < 0 || experts < 0)
+        return false;
+    tenon_blob_header copy = *h;
+    const tenon_panel_weights w = {.kind = (tenon_panel_kind)kind,
+                                   .scale_type = (tenon_panel_type)scale_type,
+                                   .experts = experts,
+                                   .n = h->n,
+                                   .k = h->k};
+    tenon_panel_describe(&w, &copy);
+    return !memcmp(&copy, h, sizeof copy);
 }
 
 const char *tenon_panel_blob_from(const DLTensor *w, tenon_panel_weights *out,
@@ -59,9 +71,7 @@ const char *tenon_panel_blob_from(const DLTensor *w, tenon_panel_weights *out,
         return tenon_decline(reason, "the weights are packed as \"%s\", this kernel reads \"%s\"",
                              h->layout, TENON_PANEL_LAYOUT_NAME);
     const int64_t kind = h->layout_words[0], experts = h->experts ? h->experts : 1;
-    if (kind < 0 || kind >= TENON_PANEL_KIND_COUNT || h->n < 0 || h->k < 0 || experts < 0 ||
-        h->blob_bytes - h->header_bytes !=
-            tenon_panel_payload_bytes((tenon_panel_kind)kind, experts, h->n, h->k))
+    if (!is_consistent(h, experts))
         return tenon_decline(reason,
                              "the blob's header contradicts itself: kind %lld, n=%lld, "
                              "k=%lld in %llu bytes",
@@ -73,7 +83,8 @@ const char *tenon_panel_blob_from(const DLTensor *w, tenon_panel_weights *out,
                                  .k = h->k,
                                  .experts = experts,
                                  .data = (const uint8_t *)h + h->header_bytes,
-                                 .packed = 1};
+                                 .packed = 1,
+                                 .scale_type = (tenon_panel_type)h->layout_words[1]};
     out->expert_stride = tenon_panel_count(h->n) * tenon_panel_bytes(out->kind, h->k);
     return NULL;
 }
@@ -87,9 +98,11 @@ const char *tenon_panel_weights_from(const DLTensor *w, const tenon_quant *quant
 }
 
 int32_t tenon_panel_weights_at(const tenon_panel_weights *planned, const tenon_blob_header *header,
-                               const DLTensor *w, tenon_panel_weights *out, tenon_reason *reason) {
+                               const DLTensor *w, const tenon_quant *quant,
+                               tenon_panel_weights *out, tenon_reason *reason) {
     *out = *planned;
     out->data = tenon_data(w);
+    if (planned->beside) return tenon_weight_view_from(w, quant, &out->view, reason);
     if (!planned->packed) return TENON_OK;
     const tenon_blob_header *h = (const tenon_blob_header *)(const void *)out->data;
     enum { COMPARED = offsetof(tenon_blob_header, blob_bytes) };

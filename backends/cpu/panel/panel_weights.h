@@ -9,16 +9,17 @@
 #include "panel_multiply.h"
 
 /* Name of the layout in a blob's header. Its payload is, for each expert, tenon_panel_count(n)
- * panels of tenon_panel_bytes(kind, k), right behind the header. */
+ * panels of tenon_panel_bytes(kind, k), right behind the header; then scales, zero points and so on
+ * that lay beside the elements, as they were. layout_words: kind, type of 16-bit scales. */
 #define TENON_PANEL_LAYOUT_NAME "cpu_panel32"
-
-/* The kind for a format and plain number, or -1. */
-int32_t tenon_panel_kind_for(int32_t format, tenon_number number);
 
 /* NULL and the kind and the rows, or why these weights cannot be read in place. Data may be NULL.
  */
 const char *tenon_panel_rows_from(const DLTensor *w, const tenon_quant *quant,
                                   tenon_panel_weights *out, tenon_reason *reason);
+
+/* Sets the layout's words, the places of the parts and the size of a header for these weights. */
+void tenon_panel_describe(const tenon_panel_weights *weights, tenon_blob_header *header);
 
 /* The same for a blob, whose header must be readable. *header: a copy, to compare with when
  * running. */
@@ -34,7 +35,8 @@ const char *tenon_panel_weights_from(const DLTensor *w, const tenon_quant *quant
  * so that another layer's blob of the same kind and shape is taken and everything else is refused.
  */
 int32_t tenon_panel_weights_at(const tenon_panel_weights *planned, const tenon_blob_header *header,
-                               const DLTensor *w, tenon_panel_weights *out, tenon_reason *reason);
+                               const DLTensor *w, const tenon_quant *quant,
+                               tenon_panel_weights *out, tenon_reason *reason);
 
 static inline uint64_t tenon_panel_payload_bytes(tenon_panel_kind kind, int64_t experts, int64_t n,
                                                  int64_t k) {

@@ -5,32 +5,13 @@
 #define PANEL_TABLE tenon_panel_x86_avx512
 #define PANEL_NAME  "x86_avx512"
 
-#define PANEL_INT8(X)                                                                              \
-    PANEL_ROWS_6(X, Q4_0, 2, 2)                                                                    \
-    PANEL_ROWS_6(X, Q4_1, 2, 2)                                                                    \
-    PANEL_ROWS_6(X, Q8_0, 2, 2)                                                                    \
-    PANEL_ROWS_6(X, Q4_K, 2, 2)                                                                    \
-    PANEL_ROWS_6(X, Q6_K, 2, 2)
-#define PANEL_FLOAT(X)                                                                             \
-    PANEL_ROWS_12(X, BF16, 2, 2)                                                                   \
-    PANEL_ROWS_12(X, F16, 2, 2)                                                                    \
-    PANEL_ROWS_12(X, F32, 2, 2)                                                                    \
-    PANEL_ROWS_8(X, Q4_0, 2, 2)                                                                    \
-    PANEL_ROWS_8(X, Q4_1, 2, 2)                                                                    \
-    PANEL_ROWS_8(X, Q8_0, 2, 2)                                                                    \
-    PANEL_ROWS_8(X, Q4_K, 2, 2)                                                                    \
-    PANEL_ROWS_8(X, Q6_K, 2, 2)
+#define PANEL_INT8(X)  PANEL_QUANTIZED(PANEL_ROWS_6, X, 2, 2)
+#define PANEL_FLOAT(X) PANEL_PLAIN(PANEL_ROWS_12, X, 2, 2) PANEL_QUANTIZED(PANEL_ROWS_8, X, 2, 2)
 #define PANEL_BF16(X)
 
-#define PANEL_INT8_ROWS                                                                            \
-    PANEL_KIND_ROWS(Q4_0, 6)                                                                       \
-    PANEL_KIND_ROWS(Q4_1, 6)                                                                       \
-    PANEL_KIND_ROWS(Q8_0, 6) PANEL_KIND_ROWS(Q4_K, 6) PANEL_KIND_ROWS(Q6_K, 6)
+#define PANEL_INT8_ROWS PANEL_QUANTIZED(PANEL_LARGEST, 6, 0, 0)
 #define PANEL_FLOAT_ROWS                                                                           \
-    PANEL_KIND_ROWS(BF16, 12)                                                                      \
-    PANEL_KIND_ROWS(F16, 12)                                                                       \
-    PANEL_KIND_ROWS(F32, 12) PANEL_KIND_ROWS(Q4_0, 8) PANEL_KIND_ROWS(Q4_1, 8)                     \
-        PANEL_KIND_ROWS(Q8_0, 8) PANEL_KIND_ROWS(Q4_K, 8) PANEL_KIND_ROWS(Q6_K, 8)
+    PANEL_PLAIN(PANEL_LARGEST, 12, 0, 0) PANEL_QUANTIZED(PANEL_LARGEST, 8, 0, 0)
 #define PANEL_BF16_ROWS [0] = 0
 
 #include "panel_table.h"

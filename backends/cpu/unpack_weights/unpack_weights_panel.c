@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* unpack_weights from panels: every byte of the blob is checked first, then the checkpoint's rows
  * come back bit for bit. */
+#include "compact_copy.h"
 #include "cpu_backend.h"
+#include "panel_source.h"
 #include "panel_unpack.h"
 #include "panel_weights.h"
 
@@ -27,13 +29,19 @@ static void unpack_panel(void *arg, int64_t task, int32_t thread) {
     const int64_t row_bytes = tenon_panel_row_bytes(kind);
     const int64_t element = kind == TENON_PANEL_F32 ? 4 : 2;
     const uint8_t *unit = c->panels.data + task * tenon_panel_bytes(kind, rows->k);
+    const tenon_weight_view view = tenon_weight_expert(&rows->view, expert);
+    const int64_t stored = rows->beside ? tenon_panel_stored_rows(&view) : rows->n;
     uint8_t buffer[256];
     (void)thread;
     for (int64_t u = 0; u < units; u++, unit += tenon_panel_unit_bytes(kind))
-        for (int32_t col = 0; col < TENON_PANEL_COLS && first + col < rows->n; col++) {
+        for (int32_t col = 0; col < TENON_PANEL_COLS && first + col < stored; col++) {
             uint8_t *row = (uint8_t *)(uintptr_t)rows->data + expert * rows->expert_stride +
                            (first + col) * rows->row_stride;
             tenon_panel_unpack_unit(kind, unit, col, buffer);
+            if (rows->beside) {
+                tenon_panel_scatter(kind, &view, first + col, u, buffer);
+                continue;
+            }
             if (!tenon_panel_is_plain(kind)) {
                 memcpy(row + u * row_bytes, buffer, (size_t)row_bytes);
                 continue;
@@ -42,6 +50,18 @@ static void unpack_panel(void *arg, int64_t task, int32_t thread) {
                 memcpy(row + (u * TENON_PANEL_GROUP + i) * rows->k_stride, buffer + i * element,
                        (size_t)element);
         }
+}
+
+/* What the blob keeps as it was. */
+static void give_back_parts(const tenon_unpack_weights_args *a, const tenon_blob_header *header) {
+    const tenon_quant *q = a->w_quant;
+    if (!q) return;
+    const DLTensor *tensors[TENON_BLOB_PARTS] = {NULL, q->scale, q->zero_point, q->global_scale,
+                                                 q->group_index};
+    for (int i = TENON_BLOB_SCALE; i < TENON_BLOB_PARTS; i++)
+        if (tensors[i])
+            tenon_compact_copy(
+                tensors[i], (uint8_t *)tenon_data(a->blob) + header->part[i].offset_bytes, false);
 }
 
 static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error *error) {
@@ -63,6 +83,7 @@ static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error 
     if (why || call.rows.kind != call.panels.kind)
         return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, TENON_OP_UNPACK_WEIGHTS, -1,
                           "unpack_weights: w: %s", why ? why : "not the format of the blob");
+    give_back_parts(a, &header);
     tenon_cpu_run(self, call.rows.experts * tenon_panel_count(call.rows.n), unpack_panel, &call);
     return TENON_OK;
 }

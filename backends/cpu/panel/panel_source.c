@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "panel_source.h"
+
+#include <string.h>
+
+#include "packed_bits.h"
+#include "scale_layout.h"
+
+enum { GROUP = TENON_PANEL_GROUP, AWQ_WORD = 8 };
+
+static int32_t plain_kind(tenon_number number) {
+    return number == TENON_NUMBER_BF16  ? TENON_PANEL_BF16
+           : number == TENON_NUMBER_F16 ? TENON_PANEL_F16
+           : number == TENON_NUMBER_F32 ? TENON_PANEL_F32
+                                        : -1;
+}
+
+/* Integers with scales, and perhaps zero points, for groups of columns. */
+static int32_t integer_kind(const tenon_weight_view *view, tenon_panel_type *scale_type) {
+    const int nibble = view->number == TENON_NUMBER_U4;
+    if (view->group_index.present) return -1;
+    if (view->group_cols % GROUP && view->group_cols < view->k) return -1;
+    *scale_type =
+        view->scale.number == TENON_NUMBER_BF16 ? TENON_PANEL_TYPE_BF16 : TENON_PANEL_TYPE_F16;
+    if (view->scale.number != TENON_NUMBER_F32) {
+        if (nibble && !view->zero_point.present) return TENON_PANEL_Q4_0;
+        if (nibble && tenon_format_is_word_packed(view->format)) return TENON_PANEL_INT4_ZERO;
+        if (!nibble && !view->zero_point.present &&
+            (view->number == TENON_NUMBER_I8 || view->format == TENON_FORMAT_INT8_CT))
+            return TENON_PANEL_Q8_0;
+    }
+    return nibble ? TENON_PANEL_INT4_AFFINE : TENON_PANEL_INT8_AFFINE;
+}
+
+int32_t tenon_panel_kind_of(const tenon_weight_view *view, tenon_panel_type *scale_type,
+                            int32_t *beside) {
+    *scale_type = TENON_PANEL_TYPE_F16;
+    *beside = 0;
+    switch (view->format) {
+    case TENON_FORMAT_NONE:
+        return plain_kind(view->number);
+    case TENON_FORMAT_GGUF_Q4_0:
+        return TENON_PANEL_Q4_0;
+    case TENON_FORMAT_GGUF_Q4_1:
+        return TENON_PANEL_Q4_1;
+    case TENON_FORMAT_GGUF_Q8_0:
+        return TENON_PANEL_Q8_0;
+    case TENON_FORMAT_GGUF_Q4_K:
+        return TENON_PANEL_Q4_K;
+    case TENON_FORMAT_GGUF_Q6_K:
+        return TENON_PANEL_Q6_K;
+    default:
+        break;
+    }
+    *beside = 1;
+    switch (view->format) {
+    case TENON_FORMAT_MXFP4:
+        return TENON_PANEL_MXFP4;
+    case TENON_FORMAT_INT4:
+    case TENON_FORMAT_INT4_GPTQ:
+    case TENON_FORMAT_INT4_GPTQ_V2:
+    case TENON_FORMAT_INT4_AWQ:
+    case TENON_FORMAT_INT4_CT:
+    case TENON_FORMAT_INT8:
+    case TENON_FORMAT_INT8_CT:
+        return integer_kind(view, scale_type);
+    default:
+        return -1;
+    }
+}
+
+static int64_t round_up(int64_t x, int64_t step) {
+    return (x + step - 1) / step * step;
+}
+
+int64_t tenon_panel_stored_rows(const tenon_weight_view *view) {
+    return view->format == TENON_FORMAT_INT4_AWQ ? round_up(view->n, AWQ_WORD) : view->n;
+}
+
+/* Columns that the storage holds: the last word or byte may have more than k. */
+static int64_t stored_cols(const tenon_weight_view *view) {
+    return round_up(view->k, tenon_format_storage_of(view->format)->k_per);
+}
+
+/* ---- nibbles ---- */
+
+/* Eight nibbles to the low halves of eight bytes, and back. */
+static uint64_t spread(uint32_t x) {
+    uint64_t v = x;
+    v = (v | v << 16) & 0x0000ffff0000ffffu;
+    v = (v | v << 8) & 0x00ff00ff00ff00ffu;
+    return (v | v << 4) & 0x0f0f0f0f0f0f0f0fu;
+}
+static uint32_t gather_low(uint64_t v) {
+    v &= 0x0f0f0f0f0f0f0f0fu;
+    v = (v | v >> 4) & 0x00ff00ff00ff00ffu;
+    v = (v | v >> 8) & 0x0000ffff0000ffffu;
+    return (uint32_t)(v | v >> 16);
+}
+
+/* From nibbles in the order of k to those of a code vector, and back. 16 bytes each. */
+static void to_panel_order(const uint8_t *in, uint8_t *out) {
+    uint32_t word[4];
+    uint64_t v[2];
+    memcpy(word, in, 16);
+    v[0] = spread(word[0]) | spread(word[2]) << 4;
+    v[1] = spread(word[1]) | spread(word[3]) << 4;
+    memcpy(out, v, 16);
+}
+static void from_panel_order(const uint8_t *in, uint8_t *out) {
+    uint64_t v[2];
+    memcpy(v, in, 16);
+    const uint32_t word[4] = {gather_low(v[0]), gather_low(v[1]), gather_low(v[0] >> 4),
+                              gather_low(v[1] >> 4)};
+    memcpy(out, word, 16);
+}
+
+/* 32 columns from k0 on of one row, in the order of k; what the storage does not have is 0. Copies
+ * to `nibbles`, or from it. */
+static void move_nibbles(const tenon_weight_view *view, int64_t row, int64_t k0, uint8_t *nibbles,
+                         int to_storage) {
+    const int64_t left = stored_cols(view) - k0;
+    uint8_t *data = (uint8_t *)(uintptr_t)view->data + row * view->n_stride;
+    const int64_t entry = tenon_format_is_word_packed(view->format) ? 4 : 1;
+    const int64_t entries = (left < GROUP ? left : GROUP) / (2 * entry);
+    data += k0 / (2 * entry) * view->k_stride;
+    if (view->k_stride == entry) {
+        memcpy(to_storage ? data : nibbles, to_storage ? nibbles : data, (size_t)(entries * entry));
+        return;
+    }
+    for (int64_t i = 0; i < entries; i++) {
+        uint8_t *there = data + i * view->k_stride, *here = nibbles + i * entry;
+        memcpy(to_storage ? there : here, to_storage ? here : there, (size_t)entry);
+    }
+}
+
+/* AWQ: the words of eight rows at once. A word's even nibbles are the columns 0 4 1 5, its odd ones
+ * 2 6 3 7 (packed_bits.h). */
+static void awq_nibbles(const tenon_weight_view *view, int64_t row, int64_t k0,
+                        uint8_t nibbles[AWQ_WORD][16]) {
+    static const uint8_t even[4] = {0, 4, 1, 5}, odd[4] = {2, 6, 3, 7};
+    const uint8_t *data = view->data + row / AWQ_WORD * view->n_stride;
+    for (int64_t i = 0; i < GROUP; i += 2) {
+        uint32_t a = 0, b = 0;
+        if (k0 + i < view->k) a = tenon_word_get(data + (k0 + i) * view->k_stride, 0);
+        if (k0 + i + 1 < view->k) b = tenon_word_get(data + (k0 + i + 1) * view->k_stride, 0);
+        const uint32_t x = (a & 0x0f0f0f0fu) | (b & 0x0f0f0f0fu) << 4;
+        const uint32_t y = (a >> 4 & 0x0f0f0f0fu) | (b & 0xf0f0f0f0u);
+        for (int s = 0; s < 4; s++) {
+            nibbles[even[s]][i / 2] = (uint8_t)(x >> 8 * s);
+            nibbles[odd[s]][i / 2] = (uint8_t)(y >> 8 * s);
+        }
+    }
+}
+
+static void awq_put(const tenon_weight_view *view, int64_t row, int64_t k0,
+                    const uint8_t nibbles[16]) {
+    uint8_t *data = (uint8_t *)(uintptr_t)view->data + row / AWQ_WORD * view->n_stride;
+    const int shift = 4 * tenon_awq_slot((int)(row % AWQ_WORD));
+    for (int64_t i = 0; i < GROUP && k0 + i < view->k; i++) {
+        uint8_t *at = data + (k0 + i) * view->k_stride;
+        uint32_t word = tenon_word_get(at, 0);
+        word = (word & ~(0xfu << shift)) | (uint32_t)tenon_nibble_get(nibbles, i) << shift;
+        memcpy(at, &word, 4);
+    }
+}
+
+/* ---- bytes ---- */
+
+static void move_bytes(const tenon_weight_view *view, int64_t row, int64_t k0, uint8_t *codes,
+                       int to_storage) {
+    const int64_t left = stored_cols(view) - k0, count = left < GROUP ? left : GROUP;
+    const uint8_t flip = view->number == TENON_NUMBER_I8 ? 0 : 0x80;
+    const int in_words = tenon_format_is_word_packed(view->format);
+    uint8_t *data = (uint8_t *)(uintptr_t)view->data + row * view->n_stride;
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t k = k0 + i;
+        uint8_t *there = data + (in_words ? k / 4 * view->k_stride + k % 4 : k * view->k_stride);
+        if (to_storage)
+            *there = (uint8_t)(codes[i] ^ flip);
+        else
+            codes[i] = (uint8_t)(*there ^ flip);
+    }
+}
+
+/* ---- parameters ---- */
+
+static const uint8_t *scale_at(const tenon_weight_view *view, int64_t row, int64_t group,
+                               int64_t bytes) {
+    if (view->scale_swizzled)
+        return view->scale.data + tenon_scale_128x4_offset(row, group, view->col_groups);
+    const int64_t row_group = view->group_rows == 1 ? row : row / view->group_rows;
+    return view->scale.data +
+           (row_group * view->scale.row_stride + group * view->scale.col_stride) * bytes;
+}
+
+/* Zero point of a word-packed format, in terms of the code. */
+static int packed_zero(const tenon_weight_view *view, int64_t row, int64_t group) {
+    const tenon_parameter_plane *plane = &view->zero_point;
+    const int slot = view->format == TENON_FORMAT_INT4_AWQ ? tenon_awq_slot((int)(row % AWQ_WORD))
+                                                           : (int)(row % AWQ_WORD);
+    const uint32_t word =
+        tenon_word_get(plane->data, row / AWQ_WORD * plane->row_stride + group * plane->col_stride);
+    return (int)(word >> 4 * slot & 15) + (view->format == TENON_FORMAT_INT4_GPTQ);
+}
+
+static void put_affine(const tenon_weight_view *view, int64_t row, int64_t col, uint8_t *dst) {
+    const tenon_weight_group group = tenon_weight_group_at(view, row, col);
+    const double bias = view->number == TENON_NUMBER_U8 ? 128 : 0;
+    const float pair[2] = {(float)group.scale, (float)((bias - group.zero) * group.scale)};
+    memcpy(dst, pair, 8);
+}
+
+static void put_parameters(tenon_panel_kind kind, const tenon_weight_view *view, int64_t row,
+                           int64_t col, int64_t group, uint8_t *dst) {
+    switch (kind) {
+    case TENON_PANEL_Q4_0:
+    case TENON_PANEL_Q8_0:
+        memcpy(dst, scale_at(view, row, group, 2), 2);
+        return;
+    case TENON_PANEL_MXFP4:
+        dst[16] = *scale_at(view, row, group, 1);
+        return;
+    case TENON_PANEL_INT4_ZERO:
+        memcpy(dst + 16, scale_at(view, row, group, 2), 2);
+        dst[18] = (uint8_t)(16 - packed_zero(view, row, group));
+        return;
+    case TENON_PANEL_INT4_AFFINE:
+        put_affine(view, row, col, dst + 16);
+        return;
+    default:
+        put_affine(view, row, col, dst + 32);
+        return;
+    }
+}
+
+/* ---- units ---- */
+
+static int codes_at(tenon_panel_kind kind) {
+    return kind == TENON_PANEL_Q4_0 || kind == TENON_PANEL_Q8_0 ? 2 : 0;
+}
+
+void tenon_panel_gather(tenon_panel_kind kind, const tenon_weight_view *view, int64_t first,
+                        int64_t unit, uint8_t *rows) {
+    const int64_t k0 = unit * tenon_panel_unit_k(kind), row_bytes = tenon_panel_row_bytes(kind);
+    const int64_t group = k0 / view->group_cols, stored = tenon_panel_stored_rows(view);
+    const int awq = view->format == TENON_FORMAT_INT4_AWQ;
+    uint8_t words[AWQ_WORD][16];
+    for (int64_t c = 0; c < TENON_PANEL_COLS; c++, rows += row_bytes) {
+        const int64_t row = first + c < stored ? first + c : stored - 1;
+        uint8_t *codes = rows + codes_at(kind), nibbles[16] = {0};
+        if (!tenon_panel_is_nibble(kind)) {
+            memset(codes, 0, GROUP);
+            move_bytes(view, row, k0, codes, 0);
+        } else if (awq) {
+            if (row % AWQ_WORD == 0 || c == 0) awq_nibbles(view, row, k0, words);
+            to_panel_order(words[row % AWQ_WORD], codes);
+        } else {
+            move_nibbles(view, row, k0, nibbles, 0);
+            to_panel_order(nibbles, codes);
+        }
+        put_parameters(kind, view, row < view->n ? row : view->n - 1, k0, group, rows);
+    }
+}
+
+void tenon_panel_scatter(tenon_panel_kind kind, const tenon_weight_view *view, int64_t row,
+                         int64_t unit, const uint8_t *unit_row) {
+    const int64_t k0 = unit * tenon_panel_unit_k(kind);
+    const uint8_t *codes = unit_row + codes_at(kind);
+    uint8_t order[GROUP];
+    if (!tenon_panel_is_nibble(kind)) {
+        memcpy(order, codes, GROUP);
+        move_bytes(view, row, k0, order, 1);
+        return;
+    }
+    from_panel_order(codes, order);
+    if (view->format == TENON_FORMAT_INT4_AWQ)
+        awq_put(view, row, k0, order);
+    else
+        move_nibbles(view, row, k0, order, 1);
+}

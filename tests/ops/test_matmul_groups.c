@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every panel kernel of matmul with weights whose scales and zero points lie beside them: all
+ * packings of int4, int8, MXFP4; odd sizes; packed weights unpacked bit for bit. */
+#include "group_fixture.h"
+#include "matmul_check.h"
+
+#define F(name) TENON_FORMAT_##name
+static const group_spec specs[] = {
+    {"mxfp4", F(MXFP4), 32, 0, S_E8M0, Z_NONE, 0, 0},
+    {"int4 g32 f16", F(INT4), 32, 0, S_F16, Z_NONE, 0, 0},
+    {"int4 g64 bf16", F(INT4), 64, 0, S_BF16, Z_NONE, 0, 0},
+    {"int4 g96 f32", F(INT4), 96, 0, S_F32, Z_NONE, 0, 0},
+    {"int4 g128 u8 zero", F(INT4), 128, 0, S_F16, Z_U8, 0, 0},
+    {"int4 g64 f32 zero", F(INT4), 64, 0, S_BF16, Z_F32, 0, 0},
+    {"int4 channel", F(INT4), -1, 0, S_BF16, Z_NONE, 0, 0},
+    {"gptq g128", F(INT4_GPTQ), 128, 0, S_F16, Z_PACKED, 0, 0},
+    {"gptq g32 sym", F(INT4_GPTQ), 32, 0, S_F16, Z_NONE, 0, 0},
+    {"gptq v2 g64 bf16", F(INT4_GPTQ_V2), 64, 0, S_BF16, Z_PACKED, 0, 0},
+    {"gptq f32", F(INT4_GPTQ), 64, 0, S_F32, Z_PACKED, 0, 0},
+    {"awq g128", F(INT4_AWQ), 128, 0, S_F16, Z_PACKED, 0, 0},
+    {"awq g32", F(INT4_AWQ), 32, 0, S_F16, Z_PACKED, 0, 0},
+    {"awq g64 sym", F(INT4_AWQ), 64, 0, S_BF16, Z_NONE, 0, 0},
+    {"ct4 g32", F(INT4_CT), 32, 0, S_BF16, Z_NONE, 0, 0},
+    {"ct4 g128 zero", F(INT4_CT), 128, 0, S_BF16, Z_PACKED, 0, 0},
+    {"ct4 channel", F(INT4_CT), -1, 0, S_F16, Z_NONE, 0, 0},
+    {"ct8 g128", F(INT8_CT), 128, 0, S_BF16, Z_NONE, 0, 0},
+    {"ct8 channel zero", F(INT8_CT), -1, 0, S_BF16, Z_PACKED, 0, 0},
+    {"int8 channel f32", F(INT8), -1, 0, S_F32, Z_NONE, 0, 0},
+    {"int8 channel bf16", F(INT8), -1, 0, S_BF16, Z_NONE, 0, 0},
+    {"int8 g32 f16", F(INT8), 32, 0, S_F16, Z_NONE, 0, 0},
+    {"int8 g128 i32 zero", F(INT8), 128, 0, S_F32, Z_I32, 0, 0},
+    {"int8 tensor", F(INT8), -1, -1, S_F32, Z_NONE, 0, 0},
+    {"uint8 g64 u8 zero", F(INT8), 64, 0, S_F16, Z_U8, 1, 0},
+    {"uint8 channel", F(INT8), -1, 0, S_F16, Z_NONE, 1, 0},
+};
+
+static const char *const kernels[] = {
+    "cpu_matmul_int8_x86_avx512vnni", "cpu_matmul_float_x86_avx512vnni",
+    "cpu_matmul_int8_x86_avx512",     "cpu_matmul_float_x86_avx512",
+    "cpu_matmul_int8_x86_avx2",       "cpu_matmul_float_x86_avx2",
+    "cpu_matmul_int8_scalar",         "cpu_matmul_float_scalar"};
+
+static void check_unpack(tenon_context *context, group_fixture *f) {
+    tenon_error error = {.struct_size = sizeof error};
+    group_fixture back = *f;
+    weight_fixture *w = &f->w;
+    test_tensor *tensor[4] = {&back.w.tensor, &back.scale, &back.zero, &back.index};
+    for (int i = 0; i < 4; i++) {
+        if (!f->part[i]) continue;
+        back.part[i] = malloc(f->part_bytes[i] + 1);
+        memset(back.part[i], 0x5a, f->part_bytes[i] + 1);
+        tensor[i]->view.data = back.part[i];
+        tensor[i]->view.shape = tensor[i]->shape, tensor[i]->view.strides = tensor[i]->strides;
+    }
+    if (f->part[1]) back.w.quant.scale = &back.scale.view;
+    if (f->part[2]) back.w.quant.zero_point = &back.zero.view;
+    if (f->part[3]) back.w.quant.group_index = &back.index.view;
+    tenon_unpack_weights_args a = {.struct_size = sizeof a,
+                                   .blob = &w->blob_tensor.view,
+                                   .w = &back.w.tensor.view,
+                                   .w_quant = &back.w.quant};
+    tenon_plan *plan = NULL;
+    CHECK(tenon_unpack_weights_plan(api, context, &a, NULL, &plan, &error) == TENON_OK, "%s: %s",
+          w->name, error.text);
+    if (plan) {
+        tenon_query query = {.struct_size = sizeof query};
+        api->plan_query(plan, &query, &error);
+        CHECK(!strcmp(query.kernel, "cpu_unpack_weights_panel"), "%s: %s", w->name, query.kernel);
+        CHECK(tenon_unpack_weights_run(api, plan, &a, &error) == TENON_OK, "%s", error.text);
+        for (int i = 0; i < 4; i++) {
+            if (!f->part[i]) continue;
+            CHECK(!memcmp(back.part[i], f->part[i], f->part_bytes[i]) &&
+                      back.part[i][f->part_bytes[i]] == 0x5a,
+                  "%s: part %d differs after unpacking", w->name, i);
+        }
+        const int64_t at = w->blob_tensor.shape[0] - 1; /* the last byte of the last part */
+        w->blob[at] ^= 4;
+        CHECK(tenon_unpack_weights_run(api, plan, &a, &error) == TENON_STATUS_CORRUPT,
+              "a flipped bit was not seen: %s", error.text);
+        w->blob[at] ^= 4;
+    }
+    api->plan_destroy(plan);
+    for (int i = 0; i < 4; i++)
+        if (f->part[i]) free(back.part[i]);
+}
+
+/* No reference where there is a vectorised kernel. */
+static void check_taken(tenon_context *context, const group_fixture *f) {
+    tenon_error error = {.struct_size = sizeof error};
+    tenon_query query = {.struct_size = sizeof query};
+    test_tensor ta, tout;
+    const tenon_matmul_args a = {.struct_size = sizeof a,
+                                 .a = test_view(&ta, NULL, kDLFloat, 32, SHAPE(4, f->w.k)),
+                                 .w = &f->w.tensor.view,
+                                 .w_quant = &f->w.quant,
+                                 .out = test_view(&tout, NULL, kDLFloat, 32, SHAPE(4, f->w.n))};
+    CHECK(api->query(context, TENON_OP_MATMUL, &a, NULL, &query, &error) == TENON_OK &&
+              !strncmp(query.kernel, "cpu_matmul_int8", 15),
+          "%s: %s %s", f->w.name, query.kernel, error.text);
+}
+
+int main(void) {
+    static const int64_t sizes[][3] = {{1, 33, 256}, {7, 75, 384}, {13, 8, 128}, {2, 40, 640}};
+    tenon_context *contexts[2] = {NULL, NULL};
+    tenon_error error = {.struct_size = sizeof error};
+    api = test_load();
+    for (int i = 0; i < 2; i++) {
+        const tenon_context_options options = {
+            .struct_size = sizeof options, .n_threads = 1 + 2 * i, .log_level = -1};
+        CHECK(api->context_create(&options, &contexts[i], &error) == TENON_OK, "%s", error.text);
+    }
+    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++)
+        for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+            group_fixture f;
+            /* One group for all columns: any number of them. Else the last group may be short. */
+            int64_t k = sizes[s][2];
+            if (specs[i].group_cols < 0 && s == 1) k -= 27;
+            if (specs[i].group_cols > 32 && s == 3) k -= 32;
+            group_make(&f, &specs[i], 0, sizes[s][1], k);
+            weight_pack(&f.w, api, contexts[s & 1], TENON_COMPUTE_DEFAULT);
+            check_unpack(contexts[0], &f);
+            check_taken(contexts[0], &f);
+            for (size_t j = 0; j < sizeof kernels / sizeof *kernels; j++) {
+                problem p;
+                random_problem(&p, &f.w, sizes[s][0]);
+                compare(contexts, kernels[j], &p);
+                free_problem(&p);
+            }
+            group_free(&f);
+        }
+    for (int i = 0; i < 2; i++) api->context_destroy(contexts[i]);
+    return test_report();
+}
