@@ -11,28 +11,8 @@
 #include "float6_float4.h"
 #include "float8.h"
 #include "float_e8m0.h"
+#include "number_kind.h"
 #include "packed_bits.h"
-
-typedef enum tenon_number {
-    TENON_NUMBER_UNKNOWN = 0,
-    TENON_NUMBER_F32,
-    TENON_NUMBER_F16,
-    TENON_NUMBER_BF16,
-    TENON_NUMBER_E4M3FN,
-    TENON_NUMBER_E4M3FNUZ,
-    TENON_NUMBER_E5M2,
-    TENON_NUMBER_E5M2FNUZ,
-    TENON_NUMBER_E8M0,
-    TENON_NUMBER_I8,
-    TENON_NUMBER_U8,
-    TENON_NUMBER_I32,
-    TENON_NUMBER_I64,
-    TENON_NUMBER_E2M3, /* the types from here on are narrower than a byte: codes only, no load or
-                          store */
-    TENON_NUMBER_E3M2,
-    TENON_NUMBER_E2M1,
-    TENON_NUMBER_U4
-} tenon_number;
 
 static inline tenon_number tenon_number_of(DLDataType type) {
     switch (type.code) {
