@@ -11,6 +11,7 @@ ATTEMPT_WORDS = re.compile(r"(^|_)(v2|v3|fast|new|old|opt|tmp|misc|util|utils|fi
 GIVEN = re.compile(
     r"^(__builtin_|__atomic_|__ATOMIC_|__attribute__|__asm__|__volatile__|__extension__|__restrict|__func__|__VA_ARGS__|__FILE__|__LINE__|"
     r"__cplusplus|__STDC|__has_|__GNUC__|__clang|__OPTIMIZE__|__SANITIZE|__BYTE_ORDER__|__ORDER_|__linux__|__NR_|__libc_|"
+    r"__AMDGCN__|__GFX\d+__|__gfx\w+__|__scoped_atomic_|__MEMORY_SCOPE_|__bf16|"
     r"__x86_64__|__i386__|__aarch64__|__AVX|__SSE|__BMI|__FMA|__F16C|__ARM|__get_cpuid|__m\d+|__mmask|__int128|__tvm_ffi_)")
 
 problems = []

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Number formats, to and from f32, bit for bit as backends/common has them: nearest, ties to even;
+ * 8-bit types saturate; a NaN stays one. `number` is a tenon_number. Where it is a constant, or the
+ * same in all lanes, only one branch is left. */
+#ifndef TENON_DEVICE_NUMBER_H
+#define TENON_DEVICE_NUMBER_H
+
+#include "device_math.h"
+#include "number_kind.h"
+
+DEVICE float bf16_to_f32(uint16_t code) {
+    return float_of((uint32_t)code << 16);
+}
+DEVICE uint16_t f32_to_bf16(float x) {
+    const uint32_t bits = bits_of(x);
+    if (is_nan(x)) return (uint16_t)(bits >> 16 | 0x40u);
+    return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+DEVICE float f16_to_f32(uint16_t code) {
+    return (float)__builtin_bit_cast(_Float16, code);
+}
+DEVICE uint16_t f32_to_f16(float x) {
+    return __builtin_bit_cast(uint16_t, (_Float16)x);
+}
+
+/* A type of eight bits with gradual underflow, by its two numbers. Exact: the code's bits, moved
+ * into place, are an f32 that is too small by a power of two, denormals included. */
+DEVICE float minifloat_to_f32(uint32_t magnitude, const int mantissa_bits, const int bias) {
+    return float_of(magnitude << (23 - mantissa_bits)) *
+           float_of((uint32_t)(254 - bias) << 23); /* 2^(127 - bias) */
+}
+/* |x| -> code, not bounded above. A normal result rounds as an integer; below that, adding 2^23
+ * times the distance of two denormals leaves the code in the low bits, rounded by the adder. */
+DEVICE uint32_t minifloat_round(float magnitude, const int mantissa_bits, const int bias) {
+    const int shift = 23 - mantissa_bits;
+    const uint32_t bits = bits_of(magnitude);
+    const uint32_t normal = ((bits + (1u << (shift - 1)) - 1 + (bits >> shift & 1u)) >> shift) -
+                            ((uint32_t)(127 - bias) << mantissa_bits);
+    const float offset = float_of((uint32_t)(127 + 24 - bias - mantissa_bits) << 23);
+    const uint32_t denormal = bits_of(magnitude + offset) - bits_of(offset);
+    return magnitude < float_of((uint32_t)(128 - bias) << 23) ? denormal : normal;
+}
+
+DEVICE float fp8_to_f32(uint32_t number, uint32_t code) {
+    const uint32_t magnitude = code & 0x7fu;
+    const uint32_t sign = (code & 0x80u) << 24;
+    const float nan = float_of(0x7fc00000u);
+    float x;
+    switch (number) {
+    case TENON_NUMBER_E4M3FN:
+        x = magnitude == 0x7fu ? nan : minifloat_to_f32(magnitude, 3, 7);
+        break;
+    case TENON_NUMBER_E4M3FNUZ:
+        x = code == 0x80u ? nan : minifloat_to_f32(magnitude, 3, 8);
+        break;
+    case TENON_NUMBER_E5M2:
+        return f16_to_f32((uint16_t)(code << 8)); /* the upper half of an f16 */
+    default:
+        x = code == 0x80u ? nan : minifloat_to_f32(magnitude, 2, 16);
+    }
+    return float_of(bits_of(x) | sign);
+}
+
+DEVICE uint32_t f32_to_fp8(uint32_t number, float x) {
+    const uint32_t sign = bits_of(x) >> 24 & 0x80u;
+    const float magnitude = __builtin_fabsf(x);
+    uint32_t code;
+    switch (number) {
+    case TENON_NUMBER_E4M3FN:
+        code = minifloat_round(__builtin_fminf(magnitude, 448.0f), 3, 7);
+        return sign | (is_nan(x) ? 0x7fu : code);
+    case TENON_NUMBER_E5M2:
+        code = minifloat_round(__builtin_fminf(magnitude, 57344.0f), 2, 15);
+        return sign | (is_nan(x) ? 0x7fu : code);
+    case TENON_NUMBER_E4M3FNUZ:
+        code = minifloat_round(__builtin_fminf(magnitude, 240.0f), 3, 8);
+        break;
+    default:
+        code = minifloat_round(__builtin_fminf(magnitude, 57344.0f), 2, 16);
+    }
+    return is_nan(x) ? 0x80u : code ? sign | code : 0;
+}
+
+/* i8: a NaN becomes 0. */
+DEVICE uint32_t f32_to_i8(float x) {
+    const float bounded = __builtin_fminf(__builtin_fmaxf(x, -128.0f), 127.0f);
+    return is_nan(x) ? 0 : (uint32_t)(int32_t)__builtin_rintf(bounded) & 0xffu;
+}
+
+DEVICE uint32_t f32_to_byte(uint32_t number, float x) {
+    return number == TENON_NUMBER_I8 ? f32_to_i8(x) : f32_to_fp8(number, x);
+}
+
+/* Largest finite magnitude of a type that a cache quantizes to. */
+DEVICE float number_max(uint32_t number) {
+    return number == TENON_NUMBER_E4M3FN     ? 448.0f
+           : number == TENON_NUMBER_E4M3FNUZ ? 240.0f
+           : number == TENON_NUMBER_I8       ? 127.0f
+                                             : 57344.0f;
+}
+
+/* Bytes of a type of whole bytes, as a shift. */
+DEVICE uint32_t number_shift(uint32_t number) {
+    return number == TENON_NUMBER_F32 ? 2
+                                      : number == TENON_NUMBER_F16 || number == TENON_NUMBER_BF16;
+}
+
+#endif /* TENON_DEVICE_NUMBER_H */
