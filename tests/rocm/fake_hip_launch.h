@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A function of a module, between loading and launching. */
+#ifndef TENON_FAKE_HIP_LAUNCH_H
+#define TENON_FAKE_HIP_LAUNCH_H
+
+#include "gpu_amd.h"
+
+struct fake_function {
+    gpu_amd_kernel *kernel;
+    int device;
+    struct fake_function *next;
+};
+
+#endif /* TENON_FAKE_HIP_LAUNCH_H */
