@@ -6,14 +6,14 @@
 
 #include "bench_run.h"
 
-static bool prepare(const bench_library *library, const char *text, uint64_t seed, bench_problem *p,
-                    bench_result *out) {
+static bool prepare(const bench_options *options, const bench_library *library, const char *text,
+                    bench_problem *p, bench_result *out) {
     if (!bench_parse(library->api, text, p) || !bench_allocate(p)) {
         out->status = BENCH_INVALID;
         snprintf(out->detail, sizeof out->detail, "%s", p->message[0] ? p->message : "no memory");
         return false;
     }
-    bench_fill(p, seed);
+    bench_fill(p, options->seed, options->lengths);
     return true;
 }
 
@@ -51,14 +51,14 @@ void bench_run_correctness(const bench_options *options, const bench_library *li
     bench_library one = {0};
     uint32_t traits = 0, ignored;
     memset(out, 0, sizeof *out);
-    if (!p || !prepare(library, text, options->seed, p, out) ||
-        !prepare(library, text, options->seed, other, out))
+    if (!p || !prepare(options, library, text, p, out) ||
+        !prepare(options, library, text, other, out))
         goto done;
     if (options->pack && !bench_pack_weights(library, p, out->detail, sizeof out->detail)) {
         out->status = BENCH_FAILED;
         goto done;
     }
-    if (!run(library, p, options->kernel, &traits, out)) goto done;
+    if (!run(library, p, bench_kernel_of(options), &traits, out)) goto done;
     const char *margin = bench_broken_margin(p);
     if (margin) {
         out->status = BENCH_FAILED;

@@ -5,17 +5,7 @@
 #include <string.h>
 
 #include "bench_fill.h"
-
-static uint64_t next(uint64_t *state) {
-    *state ^= *state << 13, *state ^= *state >> 7, *state ^= *state << 17;
-    return *state;
-}
-static double uniform(uint64_t *state) {
-    return (double)(int64_t)next(state) * 0x1p-63;
-}
-int64_t bench_random_below(uint64_t *state, int64_t n) {
-    return n > 0 ? (int64_t)(next(state) % (uint64_t)n) : 0;
-}
+#include "bench_random.h"
 
 static uint16_t
 f16_small(double value) { /* 2^-14 <= |value| < 2, truncated: any value of that size will do */
@@ -24,12 +14,30 @@ f16_small(double value) { /* 2^-14 <= |value| < 2, truncated: any value of that 
     return (uint16_t)((value < 0 ? 0x8000 : 0) | (exponent + 14) << 10 | ((int)(m * 2048) & 0x3ff));
 }
 
+/* Eight at a time: models have gigabytes of them. An fp8 byte keeps its sign, and its magnitude
+ * lies between 0x18 and 0x3e: finite and normal in every fp8 encoding. */
+static void fill_bytes(uint8_t *out, size_t n, DLDataType type, uint64_t *state) {
+    const uint64_t each = 0x0101010101010101u;
+    bool fp8 = type.code >= kDLFloat8_e4m3fn && type.code <= kDLFloat8_e5m2fnuz;
+    for (size_t i = 0; i < n; i += 8) {
+        uint64_t bits = bench_random(state);
+        if (fp8)
+            bits = (bits & 0x80 * each) |
+                   (0x18 * each + (bits & 0x1f * each) + (bits >> 32 & 0x07 * each));
+        memcpy(out + i, &bits, n - i < 8 ? n - i : 8);
+    }
+}
+
 static void fill_values(bench_tensor *t, uint64_t *state) {
     DLDataType type = t->view.dtype;
     uint8_t *u8 = bench_data(t);
     size_t n = type.bits >= 8 ? t->bytes / (type.bits / 8u) : t->bytes;
+    if (type.bits <= 8 && type.code != kDLFloat8_e8m0fnu) {
+        fill_bytes(u8, n, type, state);
+        return;
+    }
     for (size_t i = 0; i < n; i++) {
-        double v = uniform(state);
+        double v = bench_random_signed(state);
         if (type.code == kDLFloat && type.bits == 32)
             ((float *)(void *)u8)[i] = (float)v;
         else if (type.code == kDLFloat && type.bits == 16)
@@ -40,13 +48,13 @@ static void fill_values(bench_tensor *t, uint64_t *state) {
             memcpy(&bits, &f, 4);
             ((uint16_t *)(void *)u8)[i] = (uint16_t)(bits >> 16);
         } else if (type.code == kDLFloat8_e8m0fnu)
-            u8[i] = (uint8_t)(118 + next(state) % 6);
-        else if (type.code >= kDLFloat8_e4m3fn && type.code <= kDLFloat8_e5m2fnuz)
-            u8[i] = (uint8_t)((next(state) & 0x80) |
-                              (0x18 +
-                               next(state) % 0x28)); /* finite and normal in every fp8 encoding */
+            u8[i] = (uint8_t)(118 + bench_random(state) % 6);
+        else if (type.bits == 16)
+            ((uint16_t *)(void *)u8)[i] = (uint16_t)bench_random(state);
+        else if (type.bits == 32)
+            ((uint32_t *)(void *)u8)[i] = (uint32_t)bench_random(state);
         else
-            u8[i] = (uint8_t)next(state);
+            ((uint64_t *)(void *)u8)[i] = bench_random(state);
     }
 }
 
@@ -63,8 +71,8 @@ static void fill_gguf(bench_tensor *t, int32_t format, uint64_t *state) {
     for (size_t b = 0; b < sizeof blocks / sizeof blocks[0]; b++) {
         if (blocks[b].format != format) continue;
         for (size_t i = 0; i + (size_t)blocks[b].bytes <= t->bytes; i += (size_t)blocks[b].bytes) {
-            uint16_t d = f16_small(0.002 + 0.002 * fabs(uniform(state))),
-                     dmin = f16_small(0.002 + 0.002 * fabs(uniform(state)));
+            uint16_t d = f16_small(0.002 + 0.002 * fabs(bench_random_signed(state))),
+                     dmin = f16_small(0.002 + 0.002 * fabs(bench_random_signed(state)));
             memcpy(u8 + i + blocks[b].d, &d, 2);
             if (blocks[b].dmin >= 0) memcpy(u8 + i + blocks[b].dmin, &dmin, 2);
         }
@@ -76,17 +84,17 @@ static void fill_scales(bench_tensor *t, int32_t format, uint64_t *state) {
     DLDataType type = t->view.dtype;
     int64_t n = (int64_t)(t->bytes * 8 / type.bits);
     for (int64_t i = 0; i < n; i++) {
-        double v = 0.01 + 0.01 * fabs(uniform(state));
+        double v = 0.01 + 0.01 * fabs(bench_random_signed(state));
         if (type.code == kDLFloat && type.bits == 32)
             ((float *)(void *)u8)[i] = (float)v;
         else if (type.code == kDLFloat)
             ((uint16_t *)(void *)u8)[i] = f16_small(v);
         else if (type.code == kDLBfloat)
-            ((uint16_t *)(void *)u8)[i] = (uint16_t)(0x3c00 + next(state) % 0x80);
+            ((uint16_t *)(void *)u8)[i] = (uint16_t)(0x3c00 + bench_random(state) % 0x80);
         else if (format == TENON_FORMAT_NVFP4)
-            u8[i] = (uint8_t)(0x20 + next(state) % 0x20);
+            u8[i] = (uint8_t)(0x20 + bench_random(state) % 0x20);
         else
-            u8[i] = (uint8_t)(118 + next(state) % 6);
+            u8[i] = (uint8_t)(118 + bench_random(state) % 6);
     }
 }
 
@@ -111,8 +119,9 @@ static const tenon_quant *descriptor_of(bench_problem *p, const bench_tensor *t)
     return bench_quant(p, name);
 }
 
-void bench_fill(bench_problem *p, uint64_t seed) {
-    uint64_t state = seed * 0x9e3779b97f4a7c15u + 0x2545f4914f6cdd1du;
+void bench_fill(bench_problem *p, uint64_t seed, bench_lengths_kind lengths) {
+    uint64_t state = bench_random_state(seed);
+    const bench_lengths drawn = {lengths, seed};
     memset(&p->fault, 0, sizeof p->fault);
     for (int32_t i = 0; i < p->n_tensors; i++) {
         bench_tensor *t = &p->tensor[i];
@@ -128,11 +137,11 @@ void bench_fill(bench_problem *p, uint64_t seed) {
                 if (p->quant_field[q] == t->field && !is_integer(t))
                     fill_scales(t, p->quant[q].format, &state);
             if (!strcmp(t->info->name, "zero_point")) fill_values(t, &state);
-            if (!strcmp(t->info->name, "group_index")) bench_fill_index(p, t, &state);
+            if (!strcmp(t->info->name, "group_index")) bench_fill_index(p, t, drawn, &state);
         } else if (strstr(t->info->name, "scale")) {
             fill_scales(t, TENON_FORMAT_NONE, &state);
         } else if (is_integer(t) && !descriptor_of(p, t)) {
-            bench_fill_index(p, t, &state);
+            bench_fill_index(p, t, drawn, &state);
         } else if (!strcmp(t->info->name, "token_mask")) {
             memset(bench_data(t), 1, t->bytes);
         } else {

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Index tensors by the name of their field: each rule makes what a host would have written there.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "bench_fill.h"
+#include "bench_random.h"
 
 static int64_t extent(bench_problem *p, const char *name, int dim, int64_t otherwise) {
     const bench_tensor *t = bench_find(p, name);
@@ -39,13 +41,24 @@ static int64_t page_size_of(bench_problem *p) {
     return size ? size : cache && cache->view.ndim > 1 ? cache->shape[1] : 1;
 }
 
-/* As long as the page table and max_kv_len allow. */
-static void full_lengths(bench_problem *p, bench_tensor *t) {
-    int64_t batch = t->shape[0], pages = extent(p, "block_table", 1, 0);
-    if (!pages) pages = extent(p, "page_indices", 0, 0) / (batch ? batch : 1);
-    int64_t length = pages * page_size_of(p), limit = bench_scalar(p, "max_kv_len");
-    for (int64_t i = 0; i < batch; i++)
-        bench_store_index(t, i, limit && limit < length ? limit : length);
+/* cu_seqlens_q and seq_lens belong together, so either draws both. The longest sequence is as long
+ * as the page table and max_kv_len allow. */
+static void sequence_lengths(bench_problem *p, bench_tensor *t, bench_lengths lengths,
+                             bool queries) {
+    int64_t n = queries ? t->shape[0] - 1 : t->shape[0], pages = extent(p, "block_table", 1, 0);
+    if (!pages) pages = extent(p, "page_indices", 0, 0) / (n > 0 ? n : 1);
+    int64_t tokens = extent(p, "q", 0, 0), kv_limit = pages * page_size_of(p),
+            q_limit = bench_scalar(p, "max_q_len"), most = bench_scalar(p, "max_kv_len");
+    if (most && most < kv_limit) kv_limit = most;
+    int64_t *q = calloc((size_t)(n > 0 ? n : 1), 2 * sizeof *q), *kv = q + (n > 0 ? n : 1), sum = 0;
+    if (!q) return;
+    bench_draw_lengths(lengths, n, tokens, q_limit ? q_limit : tokens, kv_limit, q, kv);
+    if (queries) bench_store_index(t, 0, 0);
+    for (int64_t i = 0; i < n; i++) {
+        sum += q[i];
+        bench_store_index(t, queries ? i + 1 : i, queries ? sum : kv[i]);
+    }
+    free(q);
 }
 
 /* k different experts for each token. */
@@ -61,15 +74,15 @@ static void experts_of_tokens(bench_problem *p, bench_tensor *t, uint64_t *state
     }
 }
 
-void bench_fill_index(bench_problem *p, bench_tensor *t, uint64_t *state) {
+void bench_fill_index(bench_problem *p, bench_tensor *t, bench_lengths lengths, uint64_t *state) {
     const char *name = t->info->name;
     int64_t pages = pages_of(p);
     if (!strcmp(name, "cu_seqlens_q"))
-        even_split(t, extent(p, "q", 0, 0));
+        sequence_lengths(p, t, lengths, true);
     else if (!strcmp(name, "cu_rows"))
         even_split(t, extent(p, "key", 0, 0));
     else if (!strcmp(name, "seq_lens"))
-        full_lengths(p, t);
+        sequence_lengths(p, t, lengths, false);
     else if (!strcmp(name, "block_table") || !strcmp(name, "page_indices"))
         permutation(t, pages, state);
     else if (!strcmp(name, "page_indptr"))

@@ -7,6 +7,18 @@
 #include <string.h>
 #include <time.h>
 
+static bool create_context(bench_library *library, int32_t backend, int32_t n_threads) {
+    tenon_error error = {.struct_size = sizeof error};
+    tenon_context_options options = {.struct_size = sizeof options,
+                                     .backend = backend,
+                                     .n_threads = n_threads,
+                                     .log_level = TENON_LOG_ERROR};
+    library->backend = backend, library->n_threads = n_threads;
+    if (!library->api->context_create(&options, &library->context, &error)) return true;
+    fprintf(stderr, "tenonbench: %s: %s\n", library->path, error.text);
+    return false;
+}
+
 bool bench_library_open(bench_library *library, const char *path, int32_t backend,
                         int32_t n_threads) {
     tenon_error error = {.struct_size = sizeof error};
@@ -19,16 +31,18 @@ bool bench_library_open(bench_library *library, const char *path, int32_t backen
         return false;
     }
     *(void **)&get_api = dlsym(handle, "tenon_get_api");
-    tenon_context_options options = {.struct_size = sizeof options,
-                                     .backend = backend,
-                                     .n_threads = n_threads,
-                                     .log_level = TENON_LOG_ERROR};
-    if (!get_api || get_api(NULL, &version, &library->api, &error) ||
-        library->api->context_create(&options, &library->context, &error)) {
+    if (!get_api || get_api(NULL, &version, &library->api, &error)) {
         fprintf(stderr, "tenonbench: %s: %s\n", path, get_api ? error.text : "no tenon_get_api");
         return false;
     }
-    return true;
+    return create_context(library, backend, n_threads);
+}
+
+bool bench_library_use(bench_library *library, int32_t backend, int32_t n_threads) {
+    if (library->context && library->backend == backend && library->n_threads == n_threads)
+        return true;
+    bench_library_close(library);
+    return create_context(library, backend, n_threads);
 }
 
 void bench_library_close(bench_library *library) {

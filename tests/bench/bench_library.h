@@ -9,10 +9,13 @@ typedef struct bench_library {
     const char *path;
     const tenon_api *api;
     tenon_context *context;
+    int32_t backend, n_threads; /* of the context */
 } bench_library;
 
 bool bench_library_open(bench_library *library, const char *path, int32_t backend,
                         int32_t n_threads);
+/* A context with these options: the one that is open, or a new one in its place. */
+bool bench_library_use(bench_library *library, int32_t backend, int32_t n_threads);
 void bench_library_close(bench_library *library);
 
 /* A planned problem with its workspace. */

@@ -2,14 +2,25 @@
 #include "bench_limits.h"
 
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "bench_library.h"
+#include "bench_statistics.h"
 
-enum { MAX_THREADS = 256, PROBE_BYTES = 256 << 20 };
+enum {
+    MAX_THREADS = 256,
+    PROBE_BYTES = 512 << 20, /* the windows wander through it: none is still in a cache */
+    WINDOW_BYTES = 128 << 20,
+    PROBE_ROUNDS = 200000,
+    REST_NS = 300000 /* as long as a pool may still spin after its last call */
+};
 static unsigned char *probe_buffer;
+static size_t window_at;
 
 static const bench_probe_kernels *kernels(void) {
 #if defined(__x86_64__)
@@ -25,44 +36,65 @@ static const bench_probe_kernels *kernels(void) {
 
 typedef struct worker {
     int32_t index, n_threads;
-    int what; /* BENCH_PEAK_*, or -1 for reading */
-    int64_t rounds;
+    int bound;
     double result;
-    pthread_barrier_t *start;
+    atomic_int *arrived;
 } worker;
+
+/* Spinning, so that all threads start at once; with fewer CPUs than threads it yields. */
+static void meet(atomic_int *arrived, int32_t n_threads) {
+    atomic_fetch_add(arrived, 1);
+    for (int spins = 0; atomic_load_explicit(arrived, memory_order_acquire) < n_threads; spins++)
+        if (spins > 20000) sched_yield();
+}
 
 static void *work(void *opaque) {
     worker *w = opaque;
     const bench_probe_kernels *k = kernels();
     unsigned char sink[64];
-    pthread_barrier_wait(w->start);
+    meet(w->arrived, w->n_threads);
     double begin = bench_seconds();
-    if (w->what < 0) {
-        size_t share = PROBE_BYTES / (size_t)w->n_threads / 4096 * 4096;
-        uint64_t seen = k->read(probe_buffer + share * (size_t)w->index, share);
+    if (w->bound == BENCH_BOUND_READ) {
+        size_t share = WINDOW_BYTES / (size_t)w->n_threads / 4096 * 4096;
+        uint64_t seen = k->read(probe_buffer + window_at + share * (size_t)w->index, share);
         memcpy(sink, &seen, sizeof seen);
         w->result = (double)share;
     } else {
-        double (*kernel)(int64_t, void *) = w->what == BENCH_PEAK_F32    ? k->f32
-                                            : w->what == BENCH_PEAK_BF16 ? k->bf16
-                                                                         : k->int8;
-        w->result = kernel ? kernel(w->rounds, sink) * (double)w->rounds : 0;
+        double (*kernel)(int64_t, void *) = w->bound == BENCH_PEAK_F32    ? k->f32
+                                            : w->bound == BENCH_PEAK_BF16 ? k->bf16
+                                                                          : k->int8;
+        w->result = kernel ? kernel(PROBE_ROUNDS, sink) * PROBE_ROUNDS : 0;
     }
     __asm__ volatile("" : : "r"(sink) : "memory");
     w->result /= bench_seconds() - begin;
     return NULL;
 }
 
-/* Units per second over all threads, each timed by itself so that starting them costs nothing. */
-static double rate(int32_t n_threads, int what, int64_t rounds) {
+static bool probe_memory(void) {
+    const size_t huge_page = 2 << 20;
+    if (probe_buffer) return true;
+    unsigned char *p = mmap(NULL, PROBE_BYTES + huge_page, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED) return false;
+    p += huge_page - (uintptr_t)p % huge_page;
+    madvise(p, PROBE_BYTES, MADV_HUGEPAGE);
+    memset(p, 1, PROBE_BYTES);
+    probe_buffer = p;
+    return true;
+}
+
+/* The sum over threads, each timed by itself so that starting them costs nothing. */
+double bench_probe(int32_t n_threads, int bound) {
     worker workers[MAX_THREADS];
     pthread_t threads[MAX_THREADS];
-    pthread_barrier_t start;
+    atomic_int arrived = 0;
     double sum = 0;
     if (n_threads > MAX_THREADS) n_threads = MAX_THREADS;
-    pthread_barrier_init(&start, NULL, (unsigned)n_threads);
+    if (bound == BENCH_BOUND_READ && !probe_memory()) return 0;
+    struct timespec rest = {0, REST_NS};
+    nanosleep(&rest, NULL);
     for (int32_t i = 0; i < n_threads; i++) {
-        workers[i] = (worker){i, n_threads, what, rounds, 0, &start};
+        workers[i] = (worker){i, n_threads, bound, 0, &arrived};
         if (i) pthread_create(&threads[i], NULL, work, &workers[i]);
     }
     work(&workers[0]);
@@ -70,43 +102,29 @@ static double rate(int32_t n_threads, int what, int64_t rounds) {
         if (i) pthread_join(threads[i], NULL);
         sum += workers[i].result;
     }
-    pthread_barrier_destroy(&start);
-    return sum;
-}
-
-double bench_probe_read(int32_t n_threads) {
-    if (!probe_buffer) {
-        void *p = mmap(NULL, PROBE_BYTES + (2 << 20), PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (p == MAP_FAILED) return 0;
-        probe_buffer =
-            (unsigned char *)(((uintptr_t)p + (2 << 20) - 1) & ~(uintptr_t)((2 << 20) - 1));
-        madvise(probe_buffer, PROBE_BYTES, MADV_HUGEPAGE);
-        memset(probe_buffer, 1, PROBE_BYTES);
-    }
-    return rate(n_threads, -1, 1) / 1e9;
-}
-
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-static double median_of(int n, double (*sample)(int32_t, int, int64_t), int32_t n_threads,
-                        int what) {
-    double samples[15];
-    for (int i = 0; i < n; i++) samples[i] = sample(n_threads, what, 200000);
-    qsort(samples, (size_t)n, sizeof samples[0], by_value);
-    return samples[n / 2];
+    window_at = (window_at + WINDOW_BYTES) % PROBE_BYTES;
+    return sum / 1e9;
 }
 
 void bench_limits_measure(int32_t n_threads, bench_limits *out) {
-    double samples[15];
-    memset(out, 0, sizeof *out);
+    enum { SAMPLES = 15 };
+    double samples[SAMPLES];
     out->n_threads = n_threads;
-    for (int i = 0; i < 15; i++) samples[i] = bench_probe_read(n_threads);
-    qsort(samples, 15, sizeof samples[0], by_value);
-    out->read_gb_per_s = samples[7];
-    for (int what = 0; what < BENCH_PEAK_NONE; what++)
-        out->peak_gop_per_s[what] = median_of(9, rate, n_threads, what) / 1e9;
+    for (int bound = 0; bound < BENCH_BOUND_COUNT; bound++) {
+        for (int i = 0; i < SAMPLES; i++) samples[i] = bench_probe(n_threads, bound);
+        out->rate[bound] = bench_median(samples, SAMPLES);
+    }
+}
+
+const char *bench_bound_name(int bound) {
+    static const char *const names[] = {"f32", "bf16", "int8", "read"};
+    return names[bound];
+}
+
+int bench_bound_of(const bench_cost *cost, const bench_limits *limits) {
+    double peak = cost->peak < BENCH_PEAK_NONE ? limits->rate[cost->peak] : 0;
+    if (peak <= 0) return BENCH_BOUND_READ;
+    return cost->operations / peak > cost->bytes / limits->rate[BENCH_BOUND_READ]
+               ? cost->peak
+               : BENCH_BOUND_READ;
 }

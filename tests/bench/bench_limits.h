@@ -7,17 +7,22 @@
 
 #include "bench_cost.h"
 
+/* What a problem runs against: an arithmetic peak (BENCH_PEAK_*), or reading from memory. */
+enum { BENCH_BOUND_READ = BENCH_PEAK_NONE, BENCH_BOUND_COUNT };
+
 typedef struct bench_limits {
-    int32_t n_threads;
-    double read_gb_per_s;                   /* from memory, buffers far larger than the caches */
-    double peak_gop_per_s[BENCH_PEAK_NONE]; /* 0: this CPU has no such instruction */
+    int32_t n_threads;              /* 0: not measured */
+    double rate[BENCH_BOUND_COUNT]; /* GOP/s; GB/s of reading from memory with buffers far larger
+                                       than the caches; 0: no such instruction here */
 } bench_limits;
 
-/* About three seconds. */
+/* About a second. */
 void bench_limits_measure(int32_t n_threads, bench_limits *out);
-/* One pass of the read probe, a few milliseconds: run it beside every sample, because a shared
- * machine drifts. */
-double bench_probe_read(int32_t n_threads);
+/* One pass of a probe, 0.3 to 4 ms: run it beside every sample, because a shared machine drifts. */
+double bench_probe(int32_t n_threads, int bound);
+const char *bench_bound_name(int bound);
+/* The one that takes longer at these limits. */
+int bench_bound_of(const bench_cost *cost, const bench_limits *limits);
 
 /* Kernels of the probes; each returns something the compiler cannot drop. */
 typedef struct bench_probe_kernels {

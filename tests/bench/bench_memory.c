@@ -17,25 +17,25 @@ void *bench_block(size_t bytes) {
     bool large = bytes >= HUGE_PAGE;
     size_t unit = large ? HUGE_PAGE : 64, total = (bytes + unit - 1) / unit * unit;
     void *block = aligned_alloc(unit, total);
-    /* Before the first touch, and in both directions: the machine's default may be either. A refusal
-     * leaves small pages, which are right, too. */
+    /* Before the first touch, and in both directions: the machine's default may be either. A
+     * refusal leaves small pages, which are right, too. */
     if (block && large) madvise(block, total, huge_pages ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
     return block;
 }
 
-static size_t span_bytes(const bench_tensor *t) {
+double bench_span_bytes(const bench_tensor *t) {
     int64_t last = 0;
     for (int32_t i = 0; i < t->view.ndim; i++) {
         if (t->shape[i] == 0) return 0;
         last += (t->shape[i] - 1) * t->strides[i];
     }
-    return (size_t)(((last + 1) * t->view.dtype.bits * t->view.dtype.lanes + 7) / 8);
+    return (double)(((last + 1) * t->view.dtype.bits * t->view.dtype.lanes + 7) / 8);
 }
 
 bool bench_allocate(bench_problem *problem) {
     for (int32_t i = 0; i < problem->n_tensors; i++) {
         bench_tensor *t = &problem->tensor[i];
-        t->bytes = span_bytes(t);
+        t->bytes = (size_t)bench_span_bytes(t);
         size_t total = t->bytes + 2 * BENCH_MARGIN;
         t->block = bench_block(total);
         if (!t->block) return false;

@@ -62,7 +62,7 @@ static uint32_t values_of(const bench_problem *p, tenon_value *values) {
     return n;
 }
 
-bool bench_run_overhead(const bench_options *options, const bench_library *library,
+bool bench_run_overhead(const bench_options *options, const bench_library *library, FILE *out,
                         const char *text) {
     const tenon_api *api = library->api;
     tenon_error error = {.struct_size = sizeof error};
@@ -71,22 +71,20 @@ bool bench_run_overhead(const bench_options *options, const bench_library *libra
     tenon_value values[64];
     bool ok = p && bench_parse(api, text, p) && bench_allocate(p);
     if (ok) {
-        bench_fill(p, options->seed);
+        bench_fill(p, options->seed, options->lengths);
         double start = bench_seconds();
-        ok = bench_plan_make(library, p, options->kernel, &plan, &error) == TENON_OK;
+        ok = bench_plan_make(library, p, bench_kernel_of(options), &plan, &error) == TENON_OK;
         double planned = bench_seconds() - start;
         if (ok) {
             timed t = {api, plan.plan, p->args.bytes, values, values_of(p, values)};
             double direct = nanoseconds(run_struct, &t), packed = nanoseconds(run_packed, &t);
-            fprintf(options->out,
-                    "run %8.1f ns   run_packed %8.1f ns (+%.1f)   plan %7.2f us   %-32s %s\n",
+            fprintf(out, "run %8.1f ns   run_packed %8.1f ns (+%.1f)   plan %7.2f us   %-32s %s\n",
                     direct, packed, packed - direct, planned * 1e6, plan.query.kernel, text);
             bench_plan_free(library, &plan);
         }
     }
     if (!ok)
-        fprintf(options->out, "INVALID     %s: %s\n", text,
-                p && p->message[0] ? p->message : error.text);
+        fprintf(out, "INVALID     %s: %s\n", text, p && p->message[0] ? p->message : error.text);
     if (p) bench_free(p);
     free(p);
     return ok;

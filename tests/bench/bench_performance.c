@@ -1,25 +1,38 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Time of run. The read probe runs beside every sample; with two libraries their samples alternate,
- * so that drift hits both. Problems smaller than the caches are laid out many times over and taken
- * in turn, as the layers of a model would be. */
+/* Time of run. Every sample stands between two probes of what bounds the problem - reading from
+ * memory, or the arithmetic - and its share is the share of its own probes, because a shared
+ * machine drifts; samples whose probes say that it was disturbed are dropped and counted. With two
+ * libraries their samples alternate. Problems smaller than the caches are laid out many times over
+ * and taken in turn, as the layers of a model would be. */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "bench_machine.h"
 #include "bench_run.h"
+#include "bench_statistics.h"
 
-enum { MAX_SAMPLES = 400, MAX_COPIES = 64, COLD_BYTES = 256 << 20 };
+enum { MAX_SAMPLES = 400, LEAST_SAMPLES = 7, MAX_COPIES = 64, COLD_BYTES = 256 << 20 };
+static const double SAMPLE_SECONDS = 5e-4; /* at least: longer than the clock's noise */
+/* A pool that sleeps takes this share of a sample at most to wake; shorter calls get a call before
+ * the clock starts, as they have in a host that is at work. */
+static const double NO_WAKE_SECONDS = 5e-3;
+static const double PATIENCE = 3; /* times the seconds asked for, while too few samples are kept */
 
 typedef struct series {
     bench_problem *copies;
     bench_plan *plans;
-    int n_copies;
-    double samples[MAX_SAMPLES], probes[MAX_SAMPLES];
-    int n;
+    int n_copies, n;
+    double seconds[MAX_SAMPLES];
+    bench_witness witness[MAX_SAMPLES];
+    bool keep[MAX_SAMPLES];
 } series;
 
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
+/* What one more copy of it needs: its tensors, and the packed ones beside their sources. */
+static double copy_bytes(const bench_options *options, const bench_problem *p) {
+    double bytes = 0;
+    for (int32_t i = 0; i < p->n_tensors; i++) bytes += bench_span_bytes(&p->tensor[i]);
+    return options->pack ? 2.2 * bytes : bytes;
 }
 
 static bool prepare(const bench_options *options, const bench_library *library, const char *text,
@@ -27,13 +40,21 @@ static bool prepare(const bench_options *options, const bench_library *library, 
     tenon_error error = {.struct_size = sizeof error};
     for (int c = 0; c < s->n_copies || c == 0; c++) {
         bench_problem *p = &s->copies[c];
-        if (!bench_parse(library->api, text, p) || !bench_allocate(p)) {
+        bool parsed = bench_parse(library->api, text, p);
+        double needed = copy_bytes(options, p), available = bench_available_bytes();
+        if (parsed && needed > available) {
+            out->status = BENCH_SKIPPED;
+            snprintf(out->detail, sizeof out->detail, "needs %.1f GB of memory, %.1f are free",
+                     needed / 1e9, available / 1e9);
+            return false;
+        }
+        if (!parsed || !bench_allocate(p)) {
             out->status = BENCH_INVALID;
             snprintf(out->detail, sizeof out->detail, "%s",
                      p->message[0] ? p->message : "no memory");
             return false;
         }
-        bench_fill(p, options->seed + (uint64_t)c);
+        bench_fill(p, options->seed, options->lengths);
         if (c == 0) {
             bench_cost cost;
             bench_cost_of(p, 0, &cost);
@@ -44,7 +65,8 @@ static bool prepare(const bench_options *options, const bench_library *library, 
             out->status = BENCH_FAILED;
             return false;
         }
-        int32_t status = bench_plan_make(library, p, options->kernel, &s->plans[c], &error);
+        int32_t status =
+            bench_plan_make(library, p, bench_kernel_of(options), &s->plans[c], &error);
         if (!status) status = library->api->run(s->plans[c].plan, p->args.bytes, &error);
         if (status) {
             out->status = status == TENON_STATUS_UNSUPPORTED ? BENCH_UNSUPPORTED : BENCH_INVALID;
@@ -57,54 +79,105 @@ static bool prepare(const bench_options *options, const bench_library *library, 
     return true;
 }
 
-/* One sample: enough runs to be longer than the clock's noise, over different copies. */
-static void take_sample(const bench_library *library, series *s, int repeats, int32_t n_threads) {
+static void run_copy(const bench_library *library, series *s, int copy) {
     tenon_error error = {.struct_size = sizeof error};
-    double before = bench_probe_read(n_threads);
-    double start = bench_seconds();
-    for (int r = 0; r < repeats; r++) {
-        int c = (s->n * repeats + r) % s->n_copies;
-        library->api->run(s->plans[c].plan, s->copies[c].args.bytes, &error);
-    }
-    s->samples[s->n] = (bench_seconds() - start) / repeats;
-    s->probes[s->n++] = (before + bench_probe_read(n_threads)) / 2;
+    copy %= s->n_copies;
+    library->api->run(s->plans[copy].plan, s->copies[copy].args.bytes, &error);
+}
+
+static double cpu_seconds(clockid_t clock) {
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void take_sample(const bench_library *library, series *s, int repeats, bool wake,
+                        double before) {
+    int first = s->n * repeats;
+    if (wake) run_copy(library, s, first + s->n_copies - 1);
+    double thread = cpu_seconds(CLOCK_THREAD_CPUTIME_ID),
+           process = cpu_seconds(CLOCK_PROCESS_CPUTIME_ID), start = bench_seconds();
+    for (int r = 0; r < repeats; r++) run_copy(library, s, first + r);
+    double seconds = bench_seconds() - start;
+    process = cpu_seconds(CLOCK_PROCESS_CPUTIME_ID) - process;
+    thread = cpu_seconds(CLOCK_THREAD_CPUTIME_ID) - thread;
+    s->seconds[s->n] = seconds / repeats;
+    s->witness[s->n] = (bench_witness){before, 0, thread / seconds, process / seconds};
 }
 
 static void summarize(series *s, bench_result *out) {
-    qsort(s->samples, (size_t)s->n, sizeof s->samples[0], by_value);
-    qsort(s->probes, (size_t)s->n, sizeof s->probes[0], by_value);
-    out->seconds = s->samples[s->n / 2];
-    out->seconds_least = s->samples[0];
-    out->seconds_p99 = s->samples[(s->n * 99) / 100 < s->n ? (s->n * 99) / 100 : s->n - 1];
-    out->probe_gb_per_s = s->probes[s->n / 2];
-    out->samples = s->n;
+    double seconds[MAX_SAMPLES], shares[MAX_SAMPLES], probes[MAX_SAMPLES];
+    int kept = bench_keep_undisturbed(s->witness, s->n, s->keep), n = 0;
+    out->disturbed = kept < LEAST_SAMPLES && kept < s->n;
+    double work = out->bound == BENCH_BOUND_READ ? out->cost.bytes : out->cost.operations;
+    for (int i = 0; i < s->n; i++) {
+        if (!s->keep[i] && kept >= LEAST_SAMPLES / 2) continue;
+        seconds[n] = s->seconds[i];
+        probes[n] = (s->witness[i].before + s->witness[i].after) / 2;
+        shares[n] = probes[n] > 0 ? work / 1e9 / seconds[n] / probes[n] : 0;
+        n++;
+    }
+    out->samples = n, out->dropped = s->n - n;
+    out->seconds = bench_estimate_median(seconds, n);
+    out->seconds_least = seconds[0];
+    out->seconds_p99 = bench_quantile(seconds, n, 0.99);
+    out->share = bench_estimate_median(shares, n);
+    out->probe = bench_median(probes, n);
     out->status = BENCH_MEASURED;
 }
 
-void bench_run_performance(const bench_options *options, const bench_library *libraries,
-                           const char *text, bench_result *out) {
-    series *all = calloc((size_t)options->n_libraries, sizeof *all);
+/* Of two libraries: the time of the first over that of the second, sample by neighbouring sample.
+ */
+static void compare(const series *all, bench_result *out) {
+    double ratios[MAX_SAMPLES];
+    int n = 0;
+    for (int i = 0; i < all[0].n && i < all[1].n; i++)
+        if (all[0].keep[i] && all[1].keep[i]) ratios[n++] = all[0].seconds[i] / all[1].seconds[i];
+    out[0].ratio = bench_estimate_median(ratios, n);
+    out[0].ratio_pairs = n;
+}
+
+static void measure(const bench_options *options, const bench_library *libraries, int n_libraries,
+                    series *all, bench_result *out) {
+    double start = bench_seconds();
+    run_copy(&libraries[0], &all[0], 0);
+    double once = bench_seconds() - start;
+    int repeats =
+        once < SAMPLE_SECONDS ? (int)(SAMPLE_SECONDS / (once > 1e-8 ? once : 1e-8)) + 1 : 1;
+    bool wake = once < NO_WAKE_SECONDS;
+    int bound = out[0].bound;
+    double begin = bench_seconds(), budget = options->seconds * n_libraries;
+    double probe = bench_probe(options->n_threads, bound);
+    for (int kept = 0; all[0].n < MAX_SAMPLES;) {
+        double spent = bench_seconds() - begin;
+        if (spent > budget && all[0].n >= LEAST_SAMPLES &&
+            (kept >= LEAST_SAMPLES || spent > PATIENCE * budget))
+            break;
+        for (int l = 0; l < n_libraries; l++) {
+            take_sample(&libraries[l], &all[l], repeats, wake, probe);
+            probe = bench_probe(options->n_threads, bound);
+            all[l].witness[all[l].n++].after = probe;
+        }
+        kept = bench_keep_undisturbed(all[0].witness, all[0].n, all[0].keep);
+    }
+    for (int l = 0; l < n_libraries; l++) summarize(&all[l], &out[l]);
+    if (n_libraries == 2) compare(all, out);
+}
+
+void bench_run_performance(const bench_options *options, const bench_limits *limits,
+                           const bench_library *libraries, int n_libraries, const char *text,
+                           bench_result *out) {
+    series *all = calloc((size_t)n_libraries, sizeof *all);
     bool ready = all != NULL;
-    for (int l = 0; ready && l < options->n_libraries; l++) {
-        memset(&out[l], 0, sizeof out[l]);
+    for (int l = 0; ready && l < n_libraries; l++) {
         all[l].copies = calloc(MAX_COPIES, sizeof *all[l].copies);
         all[l].plans = calloc(MAX_COPIES, sizeof *all[l].plans);
         ready = all[l].copies && all[l].plans &&
                 prepare(options, &libraries[l], text, &all[l], &out[l]);
+        if (ready) out[l].bound = bench_bound_of(&out[l].cost, limits);
     }
-    if (ready) {
-        tenon_error error = {.struct_size = sizeof error};
-        double start = bench_seconds();
-        libraries[0].api->run(all[0].plans[0].plan, all[0].copies[0].args.bytes, &error);
-        double once = bench_seconds() - start;
-        int repeats = once < 2e-4 ? (int)(2e-4 / (once > 1e-8 ? once : 1e-8)) + 1 : 1;
-        double end = bench_seconds() + options->seconds * options->n_libraries;
-        while (all[0].n < MAX_SAMPLES && (bench_seconds() < end || all[0].n < 5))
-            for (int l = 0; l < options->n_libraries; l++)
-                take_sample(&libraries[l], &all[l], repeats, options->n_threads);
-        for (int l = 0; l < options->n_libraries; l++) summarize(&all[l], &out[l]);
-    }
-    for (int l = 0; all && l < options->n_libraries; l++) {
+    if (ready) measure(options, libraries, n_libraries, all, out);
+    for (int l = 0; all && l < n_libraries; l++) {
         for (int c = 0; all[l].copies && all[l].plans && c < MAX_COPIES; c++) {
             if (all[l].plans[c].plan) bench_plan_free(&libraries[l], &all[l].plans[c]);
             bench_free(&all[l].copies[c]);

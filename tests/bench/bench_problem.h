@@ -51,15 +51,14 @@ void bench_print(const tenon_api *api, const bench_problem *problem, char *text,
  * that reads weights at the speed of the memory does. free() releases it. */
 void *bench_block(size_t bytes);
 void bench_use_huge_pages(bool wanted);
+/* From the first to the last element, strides counted. */
+double bench_span_bytes(const bench_tensor *tensor);
 /* Memory for every tensor; outputs and margins poisoned. false: no memory. */
 bool bench_allocate(bench_problem *problem);
 void bench_free(bench_problem *problem);
 /* NULL, or the name of the tensor whose margin was written. */
 const char *bench_broken_margin(const bench_problem *problem);
 void bench_poison_outputs(bench_problem *problem);
-
-/* ---- bench_fill.c: random inputs of the right kind, the same for the same seed ---- */
-void bench_fill(bench_problem *problem, uint64_t seed);
 
 /* The tensor of a field by name, or NULL. "w_quant.scale" for a member. */
 bench_tensor *bench_find(bench_problem *problem, const char *name);
