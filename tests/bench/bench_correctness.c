@@ -13,7 +13,7 @@ static bool prepare(const bench_options *options, const bench_library *library, 
         snprintf(out->detail, sizeof out->detail, "%s", p->message[0] ? p->message : "no memory");
         return false;
     }
-    bench_fill(p, options->seed, options->lengths);
+    bench_fill_ragged(p, options->seed, options->lengths);
     return true;
 }
 

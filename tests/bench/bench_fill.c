@@ -119,7 +119,11 @@ static const tenon_quant *descriptor_of(bench_problem *p, const bench_tensor *t)
     return bench_quant(p, name);
 }
 
-void bench_fill(bench_problem *p, uint64_t seed, bench_lengths_kind lengths) {
+void bench_fill(bench_problem *p, uint64_t seed) {
+    bench_fill_ragged(p, seed, BENCH_LENGTHS_EQUAL);
+}
+
+void bench_fill_ragged(bench_problem *p, uint64_t seed, bench_lengths_kind lengths) {
     uint64_t state = bench_random_state(seed);
     const bench_lengths drawn = {lengths, seed};
     memset(&p->fault, 0, sizeof p->fault);

@@ -27,8 +27,8 @@ typedef struct bench_lengths {
 const char *bench_lengths_name(bench_lengths_kind kind);
 bool bench_lengths_by_name(const char *name, bench_lengths_kind *kind);
 
-/* Random inputs of the right kind, the same for the same seed. */
-void bench_fill(bench_problem *problem, uint64_t seed, bench_lengths_kind lengths);
+/* bench_fill with lengths of that kind. */
+void bench_fill_ragged(bench_problem *problem, uint64_t seed, bench_lengths_kind lengths);
 
 /* Query tokens and kv positions of each of n sequences: at most `tokens` queries together and,
  * where lengths differ, each sequence at most q_limit of them and no more than its kv positions. */

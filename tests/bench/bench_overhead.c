@@ -71,7 +71,7 @@ bool bench_run_overhead(const bench_options *options, const bench_library *libra
     tenon_value values[64];
     bool ok = p && bench_parse(api, text, p) && bench_allocate(p);
     if (ok) {
-        bench_fill(p, options->seed, options->lengths);
+        bench_fill_ragged(p, options->seed, options->lengths);
         double start = bench_seconds();
         ok = bench_plan_make(library, p, bench_kernel_of(options), &plan, &error) == TENON_OK;
         double planned = bench_seconds() - start;

@@ -54,7 +54,7 @@ static bool prepare(const bench_options *options, const bench_library *library, 
                      p->message[0] ? p->message : "no memory");
             return false;
         }
-        bench_fill(p, options->seed, options->lengths);
+        bench_fill_ragged(p, options->seed, options->lengths);
         if (c == 0) {
             bench_cost cost;
             bench_cost_of(p, 0, &cost);

@@ -60,6 +60,9 @@ void bench_free(bench_problem *problem);
 const char *bench_broken_margin(const bench_problem *problem);
 void bench_poison_outputs(bench_problem *problem);
 
+/* ---- bench_fill.c: random inputs of the right kind, the same for the same seed ---- */
+void bench_fill(bench_problem *problem, uint64_t seed);
+
 /* The tensor of a field by name, or NULL. "w_quant.scale" for a member. */
 bench_tensor *bench_find(bench_problem *problem, const char *name);
 int64_t bench_scalar(const bench_problem *problem,
