@@ -203,7 +203,8 @@ static inline void group_make(group_fixture *f, const group_spec *spec, int64_t 
     const int32_t format = spec->format;
     f->spec = *spec;
     w->name = spec->name, w->experts = experts, w->n = n, w->k = k;
-    w->cancelled = spec->zero == Z_NONE || spec->zero == Z_PACKED ? 40 : 400, w->a_group = 32;
+    w->cancelled = spec->zero == Z_NONE || spec->zero == Z_PACKED ? 40 : 400;
+    w->a_group = spec->act_order || (spec->group_cols > 0 && spec->group_cols % 128) ? 32 : 128;
     w->quant = (tenon_quant){.struct_size = sizeof w->quant,
                              .format = format,
                              .group_cols = format == TENON_FORMAT_MXFP4 ? 0 : spec->group_cols,

@@ -58,7 +58,7 @@ static void keep_parts(const tenon_pack_weights_args *a, const tenon_blob_header
         NULL, q ? q->scale : NULL, q ? q->zero_point : NULL, q ? q->global_scale : NULL,
         q ? q->group_index : NULL};
     for (int i = TENON_BLOB_SCALE; i < TENON_BLOB_PARTS; i++) {
-        if (!tensors[i]) continue;
+        if (!header->part[i].offset_bytes) continue;
         uint8_t *part = blob + header->part[i].offset_bytes;
         memset(end, 0, (size_t)(part - end));
         tenon_compact_copy(tensors[i], part, true);

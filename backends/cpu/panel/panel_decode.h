@@ -16,6 +16,11 @@ enum {
     PANEL_INT4_OFFSETS = 640,
     PANEL_Q8_SCALES = 1024,
     PANEL_INT8_OFFSETS = 1152,
+    PANEL_INT4_128_SCALES = 2048,
+    PANEL_INT4_128_ZEROS = 2112,
+    PANEL_INT4_128_OFFSETS = 2176,
+    PANEL_INT8_128_SCALES = 4096,
+    PANEL_INT8_128_OFFSETS = 4224,
     PANEL_Q4K_PARTS = 128,
     PANEL_Q4K_PART_BYTES = 1152,
     PANEL_Q6K_PARTS = 64,
@@ -68,9 +73,13 @@ V_INLINE vi32 panel_codes(tenon_panel_kind kind, const uint8_t *part, int g, int
     return v;
 }
 
-/* What is added to each byte of the codes of a column: 16 less the zero point (INT4_ZERO). */
-V_INLINE vi32 panel_zero_shift(const uint8_t *part, int col) {
-    vi32 z = vi32_load_u8(part + PANEL_INT4_ZEROS + col);
+/* 16 less the zero point of each column; the same in each byte of a lane. */
+V_INLINE vi32 panel_zeros(tenon_panel_kind kind, const uint8_t *part, int col) {
+    return vi32_load_u8(part +
+                        (tenon_panel_is_128(kind) ? PANEL_INT4_128_ZEROS : PANEL_INT4_ZEROS) + col);
+}
+V_INLINE vi32 panel_zero_shift(tenon_panel_kind kind, const uint8_t *part, int col) {
+    vi32 z = panel_zeros(kind, part, col);
     z = vi32_or(z, vi32_sll(z, 8));
     return vi32_or(z, vi32_sll(z, 16));
 }
@@ -82,6 +91,9 @@ V_INLINE vf32 panel_load_e8m0(const uint8_t *p) {
         vi32_or(vi32_max(vi32_sll(e, 23), vi32_set1(0x00400000)), vi32_sll(nan, 22)));
 }
 
+V_INLINE vf32 panel_load_f32(const uint8_t *plane, int col) {
+    return vf32_load((const float *)(const void *)plane + col);
+}
 V_INLINE vf32 panel_load_16(tenon_panel_type type, const uint8_t *p) {
     return type == TENON_PANEL_TYPE_BF16 ? vf32_load_bf16(p) : vf32_load_f16(p);
 }
@@ -95,12 +107,20 @@ V_INLINE vf32 panel_scale(tenon_panel_kind kind, tenon_panel_type type, const ui
     case TENON_PANEL_Q4_0:
     case TENON_PANEL_INT4_ZERO:
         return panel_load_16(type, part + PANEL_Q4_SCALES + 2 * col);
+    case TENON_PANEL_INT4_128:
+    case TENON_PANEL_INT4_ZERO_128:
+        return panel_load_16(type, part + PANEL_INT4_128_SCALES + 2 * col);
+    case TENON_PANEL_INT4_AFFINE_128:
+        return panel_load_f32(part + PANEL_INT4_128_SCALES, col);
+    case TENON_PANEL_INT8_128:
+    case TENON_PANEL_INT8_AFFINE_128:
+        return panel_load_f32(part + PANEL_INT8_128_SCALES, col);
     case TENON_PANEL_MXFP4:
         return panel_load_e8m0(part + PANEL_MXFP4_SCALES + col);
     case TENON_PANEL_INT4_AFFINE:
-        return vf32_load((const float *)(const void *)(part + PANEL_Q4_SCALES + 4 * col));
+        return panel_load_f32(part + PANEL_Q4_SCALES, col);
     case TENON_PANEL_INT8_AFFINE:
-        return vf32_load((const float *)(const void *)(part + PANEL_Q8_SCALES + 4 * col));
+        return panel_load_f32(part + PANEL_Q8_SCALES, col);
     default:
         break;
     }
@@ -119,10 +139,12 @@ V_INLINE vf32 panel_offset(tenon_panel_kind kind, const uint8_t *unit, const uin
     if (kind == TENON_PANEL_Q4_K)
         return vf32_mul(vf32_sub(vf32_zero(), vf32_load_f16(unit + 64 + 2 * col)),
                         vf32_from_i32(vi32_load_u8(part + 1088 + 32 * g + col)));
-    if (kind == TENON_PANEL_INT4_AFFINE)
-        return vf32_load((const float *)(const void *)(part + PANEL_INT4_OFFSETS + 4 * col));
-    if (kind == TENON_PANEL_INT8_AFFINE)
-        return vf32_load((const float *)(const void *)(part + PANEL_INT8_OFFSETS + 4 * col));
+    if (kind == TENON_PANEL_INT4_AFFINE) return panel_load_f32(part + PANEL_INT4_OFFSETS, col);
+    if (kind == TENON_PANEL_INT8_AFFINE) return panel_load_f32(part + PANEL_INT8_OFFSETS, col);
+    if (kind == TENON_PANEL_INT4_AFFINE_128)
+        return panel_load_f32(part + PANEL_INT4_128_OFFSETS, col);
+    if (kind == TENON_PANEL_INT8_AFFINE_128)
+        return panel_load_f32(part + PANEL_INT8_128_OFFSETS, col);
     return vf32_load_f16(part + PANEL_Q4_MINS + 2 * col);
 }
 

@@ -7,25 +7,33 @@
  *   code vector t, t = 0, 1, ..: 32 columns x 4 bytes; the four bytes of a column are four
  *   consecutive k, so that one 32-bit lane of a dot-product instruction is one column.
  *
- *   kind         k  bytes  unit
- *   BF16         32   2048  [16][32][2] bf16: pairs of k side by side
- *   F16          32   2048  [32][32] f16
- *   F32          32   4096  [32][32] f32
- *   Q4_0         32    576  4 code vectors, low nibble k = 4 t.., high k = 16 + 4 t..; then d[32]
- * f16 Q4_1         32    640  4 code vectors as Q4_0; then d[32], m[32] f16 Q8_0         32   1088
- * 8 code vectors of w + 128; then d[32] f16 Q4_K        256   4736  d[32], dmin[32] f16; 4 x { 8
- * code vectors, low nibble group 2 i, high 2 i + 1; scale[2][32], min[2][32] u8 } Q6_K        256
- * 6720  d[32] f16; 2 x { 16 code vectors of low nibbles: t < 8 groups 0 (low), 2 (high), t >= 8
- * groups 1, 3; 8 code vectors of upper bits, bits 2 i of group i; scale[8][32] s8 } MXFP4        32
- * 544  4 code vectors as Q4_0; then scale[32] e8m0 INT4_ZERO    32    608  4 code vectors as Q4_0;
- * then scale[32] f16 or bf16, 16 - zero point [32] u8 INT4_AFFINE  32    768  4 code vectors as
- * Q4_0; then scale[32], offset[32] f32 INT8_AFFINE  32   1280  8 code vectors of w + 128; then
- * scale[32], offset[32] f32
+ *   kind              k  bytes  unit
+ *   BF16             32   2048  [16][32][2] bf16: pairs of k side by side
+ *   F16              32   2048  [32][32] f16
+ *   F32              32   4096  [32][32] f32
+ *   Q4_0             32    576  4 code vectors, low nibble k = 4 t.., high k = 16 + 4 t..;
+ *                               then scale[32] f16 or bf16
+ *   Q4_1             32    640  as Q4_0 with f16; then m[32] f16
+ *   Q8_0             32   1088  8 code vectors of w + 128; then scale[32] f16 or bf16
+ *   Q4_K            256   4736  d[32], dmin[32] f16; 4 x { 8 code vectors, low nibble group 2 i,
+ *                               high 2 i + 1; scale[2][32], min[2][32] u8 }
+ *   Q6_K            256   6720  d[32] f16; 2 x { 16 code vectors of low nibbles: t < 8 groups 0
+ *                               (low), 2 (high), t >= 8 groups 1, 3; 8 code vectors of upper
+ *                               bits, bits 2 i of group i; scale[8][32] s8 }
+ *   MXFP4            32    544  4 code vectors as Q4_0; then scale[32] e8m0
+ *   INT4_ZERO        32    608  as Q4_0; then 16 - zero point [32] u8
+ *   INT4_AFFINE      32    768  4 code vectors as Q4_0; then scale[32], offset[32] f32
+ *   INT8_AFFINE      32   1280  8 code vectors of w + 128; then scale[32], offset[32] f32
+ *   INT4_128        128   2112  the codes of 4 units of Q4_0; then scale[32] f16 or bf16
+ *   INT4_ZERO_128   128   2144  as INT4_128; then 16 - zero point [32] u8
+ *   INT4_AFFINE_128 128   2304  the codes of 4 units of Q4_0; then scale[32], offset[32] f32
+ *   INT8_128        128   4224  the codes of 4 units of Q8_0; then scale[32] f32
+ *   INT8_AFFINE_128 128   4352  as INT8_128; then offset[32] f32
  *
  * INT4 without zero points is Q4_0, INT8 with 16-bit scales Q8_0; `scale type` says f16 or bf16.
  * Every kind keeps the checkpoint's codes: nothing is rounded, and unpacking gives the source back.
- * Scales that lay beside the elements, and zero points, are kept once more behind the panels as
- * they were. Columns past n repeat the last row; k past its end is zero. */
+ * Zero points, and scales that the units have in another form, are kept behind the panels as they
+ * were. Columns past n repeat the last row; k past its end is zero. */
 #ifndef TENON_PANEL_LAYOUT_H
 #define TENON_PANEL_LAYOUT_H
 
@@ -49,7 +57,12 @@ enum { TENON_PANEL_EDGE_BYTES = TENON_PANEL_COLS * 136 + 64 };
     X(MXFP4, 32, 544, 17)                                                                          \
     X(INT4_ZERO, 32, 608, 19)                                                                      \
     X(INT4_AFFINE, 32, 768, 24)                                                                    \
-    X(INT8_AFFINE, 32, 1280, 40)
+    X(INT8_AFFINE, 32, 1280, 40)                                                                   \
+    X(INT4_128, 128, 2112, 66)                                                                     \
+    X(INT4_ZERO_128, 128, 2144, 67)                                                                \
+    X(INT4_AFFINE_128, 128, 2304, 72)                                                              \
+    X(INT8_128, 128, 4224, 132)                                                                    \
+    X(INT8_AFFINE_128, 128, 4352, 136)
 
 typedef enum tenon_panel_kind {
 #define X(kind, unit_k, unit_bytes, row_bytes) TENON_PANEL_##kind,
@@ -106,15 +119,19 @@ static inline int64_t tenon_panel_bytes(tenon_panel_kind kind, int64_t k) {
 static inline int tenon_panel_zero(tenon_panel_kind kind) {
     switch (kind) {
     case TENON_PANEL_Q4_0:
+    case TENON_PANEL_INT4_128:
         return 8;
     case TENON_PANEL_Q8_0:
     case TENON_PANEL_INT8_AFFINE:
+    case TENON_PANEL_INT8_128:
+    case TENON_PANEL_INT8_AFFINE_128:
         return 128;
     case TENON_PANEL_Q6_K:
         return 32;
     case TENON_PANEL_MXFP4:
         return 12; /* the table holds twice the value, and 12 more */
     case TENON_PANEL_INT4_ZERO:
+    case TENON_PANEL_INT4_ZERO_128:
         return 16; /* the code has 16 less its zero point added */
     default:
         return 0;
@@ -122,17 +139,30 @@ static inline int tenon_panel_zero(tenon_panel_kind kind) {
 }
 /* Codes are all of a byte, 128 more than what they mean. */
 static inline int tenon_panel_is_wide_code(tenon_panel_kind kind) {
-    return kind == TENON_PANEL_Q8_0 || kind == TENON_PANEL_INT8_AFFINE;
+    return kind == TENON_PANEL_Q8_0 || kind == TENON_PANEL_INT8_AFFINE ||
+           kind == TENON_PANEL_INT8_128 || kind == TENON_PANEL_INT8_AFFINE_128;
+}
+/* Four groups of 32 in a unit have the scale, the zero point and the scale of the activations in
+ * common. */
+static inline int tenon_panel_is_128(tenon_panel_kind kind) {
+    return kind >= TENON_PANEL_INT4_128 && kind <= TENON_PANEL_INT8_AFFINE_128;
+}
+/* Each code has 16 less the column's zero point added. */
+static inline int tenon_panel_has_zeros(tenon_panel_kind kind) {
+    return kind == TENON_PANEL_INT4_ZERO || kind == TENON_PANEL_INT4_ZERO_128;
 }
 /* Code vectors hold k = 4 t.. in their low nibbles and k = 16 + 4 t.. in their high ones. */
 static inline int tenon_panel_is_nibble(tenon_panel_kind kind) {
     return kind == TENON_PANEL_Q4_0 || kind == TENON_PANEL_Q4_1 || kind == TENON_PANEL_MXFP4 ||
-           kind == TENON_PANEL_INT4_ZERO || kind == TENON_PANEL_INT4_AFFINE;
+           kind == TENON_PANEL_INT4_ZERO || kind == TENON_PANEL_INT4_AFFINE ||
+           kind == TENON_PANEL_INT4_128 || kind == TENON_PANEL_INT4_ZERO_128 ||
+           kind == TENON_PANEL_INT4_AFFINE_128;
 }
 /* Value = code * scale + offset. */
 static inline int tenon_panel_has_offset(tenon_panel_kind kind) {
     return kind == TENON_PANEL_Q4_1 || kind == TENON_PANEL_Q4_K ||
-           kind == TENON_PANEL_INT4_AFFINE || kind == TENON_PANEL_INT8_AFFINE;
+           kind == TENON_PANEL_INT4_AFFINE || kind == TENON_PANEL_INT8_AFFINE ||
+           kind == TENON_PANEL_INT4_AFFINE_128 || kind == TENON_PANEL_INT8_AFFINE_128;
 }
 /* Scales within a group of 32. */
 static inline int tenon_panel_scales_per_group(tenon_panel_kind kind) {
@@ -140,31 +170,36 @@ static inline int tenon_panel_scales_per_group(tenon_panel_kind kind) {
 }
 
 /* ---- prepared activations ----
- * A tile is 1 to TENON_PANEL_MAX_ROWS rows. Group by group of 32 k it holds, for its `rows` rows,
- *   INT8      codes[8][rows] (four s8 of consecutive k in 32 bits), correction[scales][rows] s32
- *             (minus zero times the sum of the codes), scale[rows] f32, then with an offset
- *             sum[rows] f32 (scale times the sum of the codes)
- *   FLOAT     value[32][rows] f32
- *   BF16_DOT  pair[16][rows] (two bf16)
- * so a tile of rows r.. begins at r times the bytes of one row, however rows are cut into tiles. */
+ * A tile is 1 to TENON_PANEL_MAX_ROWS rows. Group by group of 32 k (INT8 with a kind of 128: of
+ * 128) it holds, for its `rows` rows, INT8      codes[8][rows] (four s8 of consecutive k in 32
+ * bits), correction[scales][rows] s32 (minus zero times the sum of the codes), scale[rows] f32,
+ * then with an offset sum[rows] f32 (scale times the sum of the codes) FLOAT     value[32][rows]
+ * f32 BF16_DOT  pair[16][rows] (two bf16) so a tile of rows r.. begins at r times the bytes of one
+ * row, however rows are cut into tiles. */
 enum { TENON_PANEL_MAX_ROWS = 12 };
 
 static inline int32_t tenon_panel_group_words(tenon_panel_mode mode, tenon_panel_kind kind) {
     switch (mode) {
     case TENON_PANEL_INT8:
-        return 8 + tenon_panel_scales_per_group(kind) + 1 + tenon_panel_has_offset(kind);
+        return (tenon_panel_is_128(kind) ? 32 : 8) + tenon_panel_scales_per_group(kind) + 1 +
+               tenon_panel_has_offset(kind);
     case TENON_PANEL_BF16_DOT:
         return 16;
     default:
         return 32;
     }
 }
-static inline int64_t tenon_panel_groups(tenon_panel_kind kind, int64_t k) {
-    return tenon_panel_units(kind, k) * (tenon_panel_unit_k(kind) / TENON_PANEL_GROUP);
+/* k that share the scale of an activation. */
+static inline int tenon_panel_group_k(tenon_panel_mode mode, tenon_panel_kind kind) {
+    return mode == TENON_PANEL_INT8 && tenon_panel_is_128(kind) ? 128 : TENON_PANEL_GROUP;
+}
+static inline int64_t tenon_panel_groups(tenon_panel_mode mode, tenon_panel_kind kind, int64_t k) {
+    return tenon_panel_units(kind, k) *
+           (tenon_panel_unit_k(kind) / tenon_panel_group_k(mode, kind));
 }
 static inline int64_t tenon_panel_prepared_bytes(tenon_panel_mode mode, tenon_panel_kind kind,
                                                  int64_t k) {
-    return tenon_panel_groups(kind, k) * tenon_panel_group_words(mode, kind) * 4;
+    return tenon_panel_groups(mode, kind, k) * tenon_panel_group_words(mode, kind) * 4;
 }
 
 #endif

@@ -107,6 +107,28 @@ V_INLINE void panel_pack_unit(tenon_panel_kind kind, const uint8_t *const *rows,
         vi32_store(unit + PANEL_Q8_SCALES + 4 * col, head[2]);
         vi32_store(unit + PANEL_INT8_OFFSETS + 4 * col, head[3]);
         return;
+    case TENON_PANEL_INT4_128:
+    case TENON_PANEL_INT4_ZERO_128:
+        panel_transpose(rows, at, 16, 0, unit, col);
+        vi32_gather_16_bytes(rows, at + 51, head);
+        vi32_store_u16(unit + PANEL_INT4_128_SCALES + 2 * col, vi32_srl(head[3], 8));
+        if (kind == TENON_PANEL_INT4_ZERO_128)
+            vi32_store_u8(unit + PANEL_INT4_128_ZEROS + col, vi32_srl(head[3], 24));
+        return;
+    case TENON_PANEL_INT4_AFFINE_128:
+        panel_transpose(rows, at, 16, 0, unit, col);
+        vi32_gather_16_bytes(rows, at + 56, head);
+        vi32_store(unit + PANEL_INT4_128_SCALES + 4 * col, head[2]);
+        vi32_store(unit + PANEL_INT4_128_OFFSETS + 4 * col, head[3]);
+        return;
+    case TENON_PANEL_INT8_128:
+    case TENON_PANEL_INT8_AFFINE_128:
+        panel_transpose(rows, at, 32, (int32_t)0x80808080, unit, col);
+        vi32_gather_16_bytes(rows, at + 124, head);
+        vi32_store(unit + PANEL_INT8_128_SCALES + 4 * col, head[1]);
+        if (kind == TENON_PANEL_INT8_AFFINE_128)
+            vi32_store(unit + PANEL_INT8_128_OFFSETS + 4 * col, head[2]);
+        return;
     case TENON_PANEL_Q6_K:
         /* The last 16 bytes of the block: its scale is the upper half of the last word. */
         vi32_gather_16_bytes(rows, at + 194, head);

@@ -8,7 +8,7 @@
 #include "panel_kernels.h"
 #include "tenon_base.h"
 
-enum { PANEL_GROUP_VECTORS = TENON_PANEL_GROUP / V_LANES };
+enum { PANEL_MOST_GROUP_K = 128, PANEL_MOST_GROUP_VECTORS = PANEL_MOST_GROUP_K / V_LANES };
 
 /* Up to V_LANES elements; the rest is 0. */
 V_INLINE vf32 panel_load(tenon_panel_type type, const void *row, int64_t at, int64_t left) {
@@ -46,15 +46,16 @@ V_INLINE void panel_save(tenon_panel_type type, void *row, int64_t at, vf32 x, i
     }
 }
 
-/* One group of 32: codes, corrections, scale, sum. scale = largest magnitude / 127. A group with an
- * infinity or a NaN gets the scale NaN, and so the row's results are NaN. Groups below 2^-113 lose
- * precision: the scale does not go under 2^-120, so that its reciprocal is finite. one: what a
- * weight's code of one more stands for, before its scale. */
-V_INLINE void panel_quantize_group(const vf32 x[PANEL_GROUP_VECTORS], int n_scales, int zero,
+/* One group of 32 or 128: codes, corrections, scale, sum. scale = largest magnitude / 127. A group
+ * with an infinity or a NaN gets the scale NaN, and so the row's results are NaN. Groups below
+ * 2^-113 lose precision: the scale does not go under 2^-120, so that its reciprocal is finite. one:
+ * what a weight's code of one more stands for, before its scale. */
+V_INLINE void panel_quantize_group(const vf32 *x, int group_k, int n_scales, int zero,
                                    int has_offset, float one, int rows, int index, int32_t *group) {
+    const int vectors = group_k / V_LANES;
     vi32 magnitude = vi32_zero();
     V_UNROLL(4)
-    for (int v = 0; v < PANEL_GROUP_VECTORS; v++)
+    for (int v = 0; v < vectors; v++)
         magnitude = vi32_max_u(magnitude, vi32_from_bits(vf32_abs(x[v])));
     const uint32_t bits = vi32_reduce_max_u(magnitude);
     float largest;
@@ -64,17 +65,21 @@ V_INLINE void panel_quantize_group(const vf32 x[PANEL_GROUP_VECTORS], int n_scal
     if (scale < 0x1p-120f) scale = 0x1p-120f;
     if (finite) inverse = 1.0f / scale;
 
+    vi32 sums = vi32_zero();
     int32_t total = 0, half[2] = {0, 0};
-    int8_t codes[TENON_PANEL_GROUP];
+    int8_t codes[PANEL_MOST_GROUP_K];
     V_UNROLL(4)
-    for (int v = 0; v < PANEL_GROUP_VECTORS; v++) {
+    for (int v = 0; v < vectors; v++) {
         vi32 q = finite ? vi32_from_f32(vf32_mul(x[v], vf32_set1(inverse))) : vi32_zero();
         vi32_store_u8(codes + v * V_LANES, q);
-        half[v * V_LANES / 16] += vi32_reduce_add(q);
+        if (n_scales == 2)
+            half[v * V_LANES / 16] += vi32_reduce_add(q);
+        else
+            sums = vi32_add(sums, q);
     }
-    total = half[0] + half[1];
-    for (int s = 0; s < 8; s++) memcpy(&group[s * rows + index], codes + 4 * s, 4);
-    int32_t *next = group + 8 * rows + index;
+    total = n_scales == 2 ? half[0] + half[1] : vi32_reduce_add(sums);
+    for (int s = 0; s < group_k / 4; s++) memcpy(&group[s * rows + index], codes + 4 * s, 4);
+    int32_t *next = group + group_k / 4 * rows + index;
     for (int h = 0; h < n_scales; h++, next += rows)
         *next = -zero * (n_scales == 2 ? half[h] : total);
     scale = finite ? scale * one : NAN;
@@ -86,16 +91,16 @@ V_INLINE void panel_quantize_group(const vf32 x[PANEL_GROUP_VECTORS], int n_scal
 V_INLINE void panel_prepare_row(tenon_panel_mode mode, tenon_panel_kind kind, tenon_panel_type type,
                                 const void *row, int64_t k, int32_t rows, int32_t index,
                                 void *tile) {
-    const int64_t groups = tenon_panel_groups(kind, k);
+    const int64_t groups = tenon_panel_groups(mode, kind, k);
     const int words = tenon_panel_group_words(mode, kind) * rows;
     const int zero = tenon_panel_is_wide_code(kind) ? V_DOT_OFFSET : tenon_panel_zero(kind);
     const int n_scales = tenon_panel_scales_per_group(kind);
-    const int has_offset = tenon_panel_has_offset(kind);
+    const int has_offset = tenon_panel_has_offset(kind), group_k = tenon_panel_group_k(mode, kind);
     const float one = kind == TENON_PANEL_MXFP4 ? 0.5f : 1.0f;
     int32_t *group = tile;
     if (!row) k = 0;
     for (int64_t g = 0; g < groups; g++, group += words) {
-        const int64_t at = g * TENON_PANEL_GROUP;
+        const int64_t at = g * group_k;
         if (mode == TENON_PANEL_BF16_DOT) {
             uint16_t pairs[TENON_PANEL_GROUP] = {0};
             const int64_t left = k - at < TENON_PANEL_GROUP ? k - at : TENON_PANEL_GROUP;
@@ -104,18 +109,27 @@ V_INLINE void panel_prepare_row(tenon_panel_mode mode, tenon_panel_kind kind, te
                 memcpy(&group[p * rows + index], pairs + 2 * p, 4);
             continue;
         }
-        vf32 x[PANEL_GROUP_VECTORS];
+        enum { VECTORS = TENON_PANEL_GROUP / V_LANES };
+        vf32 x[PANEL_MOST_GROUP_VECTORS];
+        if (group_k == PANEL_MOST_GROUP_K) {
+            for (int v = 0; v < PANEL_MOST_GROUP_VECTORS; v++)
+                x[v] = panel_load(type, row, at + v * V_LANES, k - at - v * V_LANES);
+            panel_quantize_group(x, PANEL_MOST_GROUP_K, 1, zero, has_offset, one, rows, index,
+                                 group);
+            continue;
+        }
         V_UNROLL(4)
-        for (int v = 0; v < PANEL_GROUP_VECTORS; v++)
+        for (int v = 0; v < VECTORS; v++)
             x[v] = panel_load(type, row, at + v * V_LANES, k - at - v * V_LANES);
         if (mode == TENON_PANEL_INT8) {
-            panel_quantize_group(x, n_scales, zero, has_offset, one, rows, index, group);
+            panel_quantize_group(x, TENON_PANEL_GROUP, n_scales, zero, has_offset, one, rows, index,
+                                 group);
         } else if (rows == 1) {
-            for (int v = 0; v < PANEL_GROUP_VECTORS; v++)
+            for (int v = 0; v < VECTORS; v++)
                 vf32_store((float *)(void *)group + v * V_LANES, x[v]);
         } else {
             float values[TENON_PANEL_GROUP];
-            for (int v = 0; v < PANEL_GROUP_VECTORS; v++) vf32_store(values + v * V_LANES, x[v]);
+            for (int v = 0; v < VECTORS; v++) vf32_store(values + v * V_LANES, x[v]);
             for (int i = 0; i < TENON_PANEL_GROUP; i++)
                 memcpy(&group[i * rows + index], values + i, 4);
         }

@@ -18,18 +18,24 @@ static int32_t plain_kind(tenon_number number) {
 /* Integers with scales, and perhaps zero points, for groups of columns. */
 static int32_t integer_kind(const tenon_weight_view *view, tenon_panel_type *scale_type) {
     const int nibble = view->number == TENON_NUMBER_U4;
+    const int is_128 = view->group_cols % 128 == 0 || view->group_cols >= view->k;
     if (view->group_index.present) return -1;
     if (view->group_cols % GROUP && view->group_cols < view->k) return -1;
     *scale_type =
         view->scale.number == TENON_NUMBER_BF16 ? TENON_PANEL_TYPE_BF16 : TENON_PANEL_TYPE_F16;
     if (view->scale.number != TENON_NUMBER_F32) {
-        if (nibble && !view->zero_point.present) return TENON_PANEL_Q4_0;
-        if (nibble && tenon_format_is_word_packed(view->format)) return TENON_PANEL_INT4_ZERO;
-        if (!nibble && !view->zero_point.present &&
-            (view->number == TENON_NUMBER_I8 || view->format == TENON_FORMAT_INT8_CT))
-            return TENON_PANEL_Q8_0;
+        if (nibble && !view->zero_point.present)
+            return is_128 ? TENON_PANEL_INT4_128 : TENON_PANEL_Q4_0;
+        if (nibble && tenon_format_is_word_packed(view->format))
+            return is_128 ? TENON_PANEL_INT4_ZERO_128 : TENON_PANEL_INT4_ZERO;
     }
-    return nibble ? TENON_PANEL_INT4_AFFINE : TENON_PANEL_INT8_AFFINE;
+    if (nibble) return is_128 ? TENON_PANEL_INT4_AFFINE_128 : TENON_PANEL_INT4_AFFINE;
+    if (!view->zero_point.present &&
+        (view->number == TENON_NUMBER_I8 || view->format == TENON_FORMAT_INT8_CT)) {
+        if (is_128) return TENON_PANEL_INT8_128;
+        if (view->scale.number != TENON_NUMBER_F32) return TENON_PANEL_Q8_0;
+    }
+    return is_128 ? TENON_PANEL_INT8_AFFINE_128 : TENON_PANEL_INT8_AFFINE;
 }
 
 int32_t tenon_panel_kind_of(const tenon_weight_view *view, tenon_panel_type *scale_type,
@@ -121,6 +127,7 @@ static void move_nibbles(const tenon_weight_view *view, int64_t row, int64_t k0,
                          int to_storage) {
     const int64_t left = stored_cols(view) - k0;
     uint8_t *data = (uint8_t *)(uintptr_t)view->data + row * view->n_stride;
+    if (left <= 0) return;
     const int64_t entry = tenon_format_is_word_packed(view->format) ? 4 : 1;
     const int64_t entries = (left < GROUP ? left : GROUP) / (2 * entry);
     data += k0 / (2 * entry) * view->k_stride;
@@ -204,32 +211,33 @@ static int packed_zero(const tenon_weight_view *view, int64_t row, int64_t group
     return (int)(word >> 4 * slot & 15) + (view->format == TENON_FORMAT_INT4_GPTQ);
 }
 
-static void put_affine(const tenon_weight_view *view, int64_t row, int64_t col, uint8_t *dst) {
+static void put_affine(const tenon_weight_view *view, int64_t row, int64_t col, int has_offset,
+                       uint8_t *dst) {
     const tenon_weight_group group = tenon_weight_group_at(view, row, col);
     const double bias = view->number == TENON_NUMBER_U8 ? 128 : 0;
     const float pair[2] = {(float)group.scale, (float)((bias - group.zero) * group.scale)};
-    memcpy(dst, pair, 8);
+    memcpy(dst, pair, has_offset ? 8 : 4);
 }
 
+/* dst: behind the codes, or in front of them where GGUF has the scale there. */
 static void put_parameters(tenon_panel_kind kind, const tenon_weight_view *view, int64_t row,
                            int64_t col, int64_t group, uint8_t *dst) {
     switch (kind) {
     case TENON_PANEL_Q4_0:
     case TENON_PANEL_Q8_0:
+    case TENON_PANEL_INT4_128:
         memcpy(dst, scale_at(view, row, group, 2), 2);
         return;
     case TENON_PANEL_MXFP4:
-        dst[16] = *scale_at(view, row, group, 1);
+        *dst = *scale_at(view, row, group, 1);
         return;
     case TENON_PANEL_INT4_ZERO:
-        memcpy(dst + 16, scale_at(view, row, group, 2), 2);
-        dst[18] = (uint8_t)(16 - packed_zero(view, row, group));
-        return;
-    case TENON_PANEL_INT4_AFFINE:
-        put_affine(view, row, col, dst + 16);
+    case TENON_PANEL_INT4_ZERO_128:
+        memcpy(dst, scale_at(view, row, group, 2), 2);
+        dst[2] = (uint8_t)(16 - packed_zero(view, row, group));
         return;
     default:
-        put_affine(view, row, col, dst + 32);
+        put_affine(view, row, col, tenon_panel_has_offset(kind), dst);
         return;
     }
 }
@@ -240,42 +248,62 @@ static int codes_at(tenon_panel_kind kind) {
     return kind == TENON_PANEL_Q4_0 || kind == TENON_PANEL_Q8_0 ? 2 : 0;
 }
 
+/* 32 columns of a row, from column k0 on. */
+static void gather_codes(tenon_panel_kind kind, const tenon_weight_view *view, int64_t row,
+                         int64_t k0, uint8_t *codes) {
+    uint8_t nibbles[16] = {0};
+    if (!tenon_panel_is_nibble(kind)) {
+        memset(codes, 0, GROUP);
+        move_bytes(view, row, k0, codes, 0);
+        return;
+    }
+    move_nibbles(view, row, k0, nibbles, 0);
+    to_panel_order(nibbles, codes);
+}
+
 void tenon_panel_gather(tenon_panel_kind kind, const tenon_weight_view *view, int64_t first,
                         int64_t unit, uint8_t *rows) {
-    const int64_t k0 = unit * tenon_panel_unit_k(kind), row_bytes = tenon_panel_row_bytes(kind);
-    const int64_t group = k0 / view->group_cols, stored = tenon_panel_stored_rows(view);
+    const int64_t unit_k = tenon_panel_unit_k(kind), row_bytes = tenon_panel_row_bytes(kind);
+    const int64_t k0 = unit * unit_k, group = k0 / view->group_cols;
+    const int64_t stored = tenon_panel_stored_rows(view);
     const int awq = view->format == TENON_FORMAT_INT4_AWQ;
+    const int64_t block_bytes = tenon_panel_is_nibble(kind) ? 16 : 32;
+    const int64_t parameters_at = codes_at(kind) ? 0 : unit_k / GROUP * block_bytes;
     uint8_t words[AWQ_WORD][16];
-    for (int64_t c = 0; c < TENON_PANEL_COLS; c++, rows += row_bytes) {
-        const int64_t row = first + c < stored ? first + c : stored - 1;
-        uint8_t *codes = rows + codes_at(kind), nibbles[16] = {0};
-        if (!tenon_panel_is_nibble(kind)) {
-            memset(codes, 0, GROUP);
-            move_bytes(view, row, k0, codes, 0);
-        } else if (awq) {
-            if (row % AWQ_WORD == 0 || c == 0) awq_nibbles(view, row, k0, words);
+    for (int64_t b = 0; b < unit_k / GROUP; b++)
+        for (int64_t c = 0; c < TENON_PANEL_COLS; c++) {
+            const int64_t row = first + c < stored ? first + c : stored - 1;
+            uint8_t *codes = rows + c * row_bytes + codes_at(kind) + b * block_bytes;
+            if (!awq) {
+                gather_codes(kind, view, row, k0 + b * GROUP, codes);
+                continue;
+            }
+            if (row % AWQ_WORD == 0) awq_nibbles(view, row, k0 + b * GROUP, words);
             to_panel_order(words[row % AWQ_WORD], codes);
-        } else {
-            move_nibbles(view, row, k0, nibbles, 0);
-            to_panel_order(nibbles, codes);
         }
-        put_parameters(kind, view, row < view->n ? row : view->n - 1, k0, group, rows);
+    for (int64_t c = 0; c < TENON_PANEL_COLS; c++) {
+        const int64_t row = first + c < view->n ? first + c : view->n - 1;
+        put_parameters(kind, view, row, k0, group, rows + c * row_bytes + parameters_at);
     }
 }
 
 void tenon_panel_scatter(tenon_panel_kind kind, const tenon_weight_view *view, int64_t row,
                          int64_t unit, const uint8_t *unit_row) {
-    const int64_t k0 = unit * tenon_panel_unit_k(kind);
+    const int64_t unit_k = tenon_panel_unit_k(kind);
     const uint8_t *codes = unit_row + codes_at(kind);
     uint8_t order[GROUP];
-    if (!tenon_panel_is_nibble(kind)) {
-        memcpy(order, codes, GROUP);
-        move_bytes(view, row, k0, order, 1);
-        return;
+    for (int64_t k0 = unit * unit_k; k0 < (unit + 1) * unit_k; k0 += GROUP) {
+        if (!tenon_panel_is_nibble(kind)) {
+            memcpy(order, codes, GROUP);
+            move_bytes(view, row, k0, order, 1);
+            codes += GROUP;
+            continue;
+        }
+        from_panel_order(codes, order);
+        if (view->format == TENON_FORMAT_INT4_AWQ)
+            awq_put(view, row, k0, order);
+        else
+            move_nibbles(view, row, k0, order, 1);
+        codes += GROUP / 2;
     }
-    from_panel_order(codes, order);
-    if (view->format == TENON_FORMAT_INT4_AWQ)
-        awq_put(view, row, k0, order);
-    else
-        move_nibbles(view, row, k0, order, 1);
 }

@@ -7,6 +7,8 @@
  *   INT4_ZERO     codes[16], scale f16 or bf16, 16 - zero point u8
  *   INT4_AFFINE   codes[16], scale f32, offset f32
  *   INT8_AFFINE   codes[32] signed, scale f32, offset f32
+ *   *_128         the codes of four groups, then what the kind without 128 has; INT8_128 without
+ *                 an offset
  *
  * Plain C; on the way of weights that were not packed ahead, so not slow. */
 #ifndef TENON_PANEL_SOURCE_H

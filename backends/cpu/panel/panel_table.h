@@ -47,7 +47,12 @@
     M(a, MXFP4, b, c)                                                                              \
     M(a, INT4_ZERO, b, c)                                                                          \
     M(a, INT4_AFFINE, b, c)                                                                        \
-    M(a, INT8_AFFINE, b, c)
+    M(a, INT8_AFFINE, b, c)                                                                        \
+    M(a, INT4_128, b, c)                                                                           \
+    M(a, INT4_ZERO_128, b, c)                                                                      \
+    M(a, INT4_AFFINE_128, b, c)                                                                    \
+    M(a, INT8_128, b, c)                                                                           \
+    M(a, INT8_AFFINE_128, b, c)
 #define PANEL_PLAIN(M, a, b, c)                                                                    \
     M(a, BF16, b, c)                                                                               \
     M(a, F16, b, c)                                                                                \

@@ -79,6 +79,24 @@ V_INLINE void panel_steps_float(tenon_panel_kind kind, int rows, int nv, const f
     }
 }
 
+/* What makes values of the codes of a group: code * scale + offset. */
+V_INLINE void panel_scales_float(tenon_panel_kind kind, tenon_panel_type type, int nv,
+                                 const uint8_t *unit, const uint8_t *part, int g, int i, int col,
+                                 vf32 *scale, vf32 *offset) {
+    V_UNROLL(4)
+    for (int j = 0; j < nv; j++) {
+        const int c = col + j * V_LANES;
+        scale[j] = panel_scale(kind, type, unit, part, g, i, c);
+        if (kind == TENON_PANEL_MXFP4) scale[j] = vf32_mul(scale[j], vf32_set1(0.5f));
+        vf32 zero =
+            vf32_set1(tenon_panel_is_wide_code(kind) ? 0.0f : (float)-tenon_panel_zero(kind));
+        if (tenon_panel_has_zeros(kind))
+            zero = vf32_add(zero, vf32_from_i32(panel_zeros(kind, part, c)));
+        offset[j] = tenon_panel_has_offset(kind) ? panel_offset(kind, unit, part, g, c)
+                                                 : vf32_mul(scale[j], zero);
+    }
+}
+
 V_INLINE void panel_group_float(tenon_panel_kind kind, int rows, int nv, const float *act,
                                 tenon_panel_type type, const uint8_t *unit, const uint8_t *part,
                                 int g, int col, vf32 f[][PANEL_MAX_VECTORS]) {
@@ -87,23 +105,20 @@ V_INLINE void panel_group_float(tenon_panel_kind kind, int rows, int nv, const f
         panel_steps_float(kind, rows, nv, act, part, g, 0, 8, col, scale, offset, f);
         return;
     }
-    const int nibbles = tenon_panel_is_nibble(kind);
-    const int runs = nibbles || kind == TENON_PANEL_Q6_K ? 2 : 1, steps = 8 / runs;
-    V_UNROLL(2)
-    for (int r = 0; r < runs; r++) {
-        V_UNROLL(4)
-        for (int j = 0; j < nv; j++) {
-            const int c = col + j * V_LANES;
-            scale[j] = panel_scale(kind, type, unit, part, g, nibbles ? 0 : r, c);
-            if (kind == TENON_PANEL_MXFP4) scale[j] = vf32_mul(scale[j], vf32_set1(0.5f));
-            vf32 zero =
-                vf32_set1(tenon_panel_is_wide_code(kind) ? 0.0f : (float)-tenon_panel_zero(kind));
-            if (kind == TENON_PANEL_INT4_ZERO)
-                zero = vf32_add(zero, vf32_from_i32(vi32_load_u8(part + PANEL_INT4_ZEROS + c)));
-            offset[j] = tenon_panel_has_offset(kind) ? panel_offset(kind, unit, part, g, c)
-                                                     : vf32_mul(scale[j], zero);
+    const int n_scales = tenon_panel_scales_per_group(kind);
+    const int runs = tenon_panel_is_nibble(kind) || n_scales == 2 ? 2 : 1, steps = 8 / runs;
+    const int blocks = tenon_panel_is_128(kind) ? 4 : 1;
+    const int block_bytes = tenon_panel_is_nibble(kind) ? 512 : 1024;
+    panel_scales_float(kind, type, nv, unit, part, g, 0, col, scale, offset);
+    V_UNROLL(1)
+    for (int b = 0; b < blocks; b++) {
+        V_UNROLL(2)
+        for (int r = 0; r < runs; r++) {
+            if (r && n_scales == 2)
+                panel_scales_float(kind, type, nv, unit, part, g, 1, col, scale, offset);
+            panel_steps_float(kind, rows, nv, act + TENON_PANEL_GROUP * b * rows,
+                              part + b * block_bytes, g, r * steps, steps, col, scale, offset, f);
         }
-        panel_steps_float(kind, rows, nv, act, part, g, r * steps, steps, col, scale, offset, f);
     }
 }
 
@@ -112,6 +127,7 @@ V_INLINE void panel_tile_float(tenon_panel_kind kind, int rows, int nv, const fl
                                float *sums) {
     const int parts = panel_parts(kind), per_part = panel_groups_per_part(kind);
     const int unit_bytes = tenon_panel_unit_bytes(kind);
+    const int group_k = tenon_panel_unit_k(kind) / (parts * per_part);
     for (int col = 0; col < TENON_PANEL_COLS; col += nv * V_LANES) {
         vf32 f[TENON_PANEL_MAX_ROWS][PANEL_MAX_VECTORS];
         V_UNROLL(12)
@@ -125,7 +141,7 @@ V_INLINE void panel_tile_float(tenon_panel_kind kind, int rows, int nv, const fl
                 const uint8_t *part = panel_part(kind, u, p);
                 panel_prefetch(part, unit_bytes / parts);
                 V_UNROLL(4)
-                for (int g = 0; g < per_part; g++, a += TENON_PANEL_GROUP * rows)
+                for (int g = 0; g < per_part; g++, a += group_k * rows)
                     panel_group_float(kind, rows, nv, a, type, u, part, g, col, f);
             }
         }

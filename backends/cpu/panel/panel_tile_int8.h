@@ -24,35 +24,43 @@ V_INLINE void panel_group_int8(tenon_panel_kind kind, int rows, int nv, const in
                                tenon_panel_type type, const uint8_t *unit, const uint8_t *part,
                                int g, int col, vf32 f[][PANEL_MAX_VECTORS]) {
     const int n_scales = tenon_panel_scales_per_group(kind), steps = 8 / n_scales;
-    const float *scale = (const float *)(act + (8 + n_scales) * rows);
+    const int blocks = tenon_panel_is_128(kind) ? 4 : 1;
+    const int block_bytes = tenon_panel_is_nibble(kind) ? 512 : 1024;
+    const int32_t *start = act + 8 * blocks * rows;
+    const float *scale = (const float *)(start + n_scales * rows);
+    vi32 shift[PANEL_MAX_VECTORS];
+    if (tenon_panel_has_zeros(kind)) {
+        V_UNROLL(4)
+        for (int j = 0; j < nv; j++) shift[j] = panel_zero_shift(kind, part, col + j * V_LANES);
+    }
     V_UNROLL(2)
     for (int h = 0; h < n_scales; h++) {
         vi32 acc[TENON_PANEL_MAX_ROWS][PANEL_MAX_VECTORS];
         V_UNROLL(12)
         for (int i = 0; i < rows; i++) {
-            const vi32 start = vi32_set1(act[(8 + h) * rows + i]);
+            const vi32 first = vi32_set1(start[h * rows + i]);
             V_UNROLL(4)
-            for (int j = 0; j < nv; j++) acc[i][j] = start;
+            for (int j = 0; j < nv; j++) acc[i][j] = first;
         }
-        vi32 shift[PANEL_MAX_VECTORS];
-        V_UNROLL(4)
-        for (int j = 0; j < nv && kind == TENON_PANEL_INT4_ZERO; j++)
-            shift[j] = panel_zero_shift(part, col + j * V_LANES);
-        V_UNROLL(8)
-        for (int t = 0; t < steps; t++) {
-            /* Both nibbles of a vector one after the other: one load serves two steps. */
-            const int s = tenon_panel_is_nibble(kind) ? (t >> 1) + 4 * (t & 1) : h * steps + t;
-            vi32 w[PANEL_MAX_VECTORS];
-            V_UNROLL(4)
-            for (int j = 0; j < nv; j++) {
-                w[j] = panel_codes(kind, part, g, s, col + j * V_LANES);
-                if (kind == TENON_PANEL_INT4_ZERO) w[j] = vi32_add(w[j], shift[j]);
-            }
-            V_UNROLL(12)
-            for (int i = 0; i < rows; i++) {
-                const vi32 a = vi32_set1(act[s * rows + i]);
+        V_UNROLL(1)
+        for (int b = 0; b < blocks; b++) {
+            const int32_t *codes = act + 8 * b * rows;
+            V_UNROLL(8)
+            for (int t = 0; t < steps; t++) {
+                /* Both nibbles of a vector one after the other: one load serves two steps. */
+                const int s = tenon_panel_is_nibble(kind) ? (t >> 1) + 4 * (t & 1) : h * steps + t;
+                vi32 w[PANEL_MAX_VECTORS];
                 V_UNROLL(4)
-                for (int j = 0; j < nv; j++) acc[i][j] = panel_dot(kind, acc[i][j], w[j], a);
+                for (int j = 0; j < nv; j++) {
+                    w[j] = panel_codes(kind, part + b * block_bytes, g, s, col + j * V_LANES);
+                    if (tenon_panel_has_zeros(kind)) w[j] = vi32_add(w[j], shift[j]);
+                }
+                V_UNROLL(12)
+                for (int i = 0; i < rows; i++) {
+                    const vi32 a = vi32_set1(codes[s * rows + i]);
+                    V_UNROLL(4)
+                    for (int j = 0; j < nv; j++) acc[i][j] = panel_dot(kind, acc[i][j], w[j], a);
+                }
             }
         }
         vf32 sw[PANEL_MAX_VECTORS];

@@ -79,7 +79,36 @@ void tenon_panel_unpack_unit(tenon_panel_kind kind, const uint8_t *unit, int32_t
     case TENON_PANEL_INT8_AFFINE:
         take_words(unit, 8, col, 0x80, row);
         return;
+    case TENON_PANEL_INT4_128:
+    case TENON_PANEL_INT4_ZERO_128:
+    case TENON_PANEL_INT4_AFFINE_128:
+        take_words(unit, 16, col, 0, row);
+        return;
+    case TENON_PANEL_INT8_128:
+    case TENON_PANEL_INT8_AFFINE_128:
+        take_words(unit, 32, col, 0x80, row);
+        return;
     default:
         return;
+    }
+}
+
+const uint8_t *tenon_panel_unit_scale(tenon_panel_kind kind, const uint8_t *unit, int32_t col,
+                                      int32_t *bytes) {
+    *bytes = 2;
+    switch (kind) {
+    case TENON_PANEL_Q4_0:
+    case TENON_PANEL_INT4_ZERO:
+        return unit + 512 + 2 * col;
+    case TENON_PANEL_INT4_128:
+    case TENON_PANEL_INT4_ZERO_128:
+        return unit + 2048 + 2 * col;
+    case TENON_PANEL_Q8_0:
+        return unit + 1024 + 2 * col;
+    case TENON_PANEL_MXFP4:
+        *bytes = 1;
+        return unit + 512 + col;
+    default:
+        return NULL;
     }
 }

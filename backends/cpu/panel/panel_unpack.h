@@ -9,4 +9,9 @@
  * scales lay beside, the codes alone. */
 void tenon_panel_unpack_unit(tenon_panel_kind kind, const uint8_t *unit, int32_t col, uint8_t *row);
 
+/* Where a unit has the scale of column `col` as the checkpoint had it, and its size; NULL if the
+ * kind keeps it in another form. */
+const uint8_t *tenon_panel_unit_scale(tenon_panel_kind kind, const uint8_t *unit, int32_t col,
+                                      int32_t *bytes);
+
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "panel_source.h"
+#include "panel_unpack.h"
 
 const char *tenon_panel_rows_from(const DLTensor *w, const tenon_quant *quant,
                                   tenon_panel_weights *out, tenon_reason *reason) {
@@ -34,6 +35,14 @@ const char *tenon_panel_rows_from(const DLTensor *w, const tenon_quant *quant,
     return NULL;
 }
 
+/* Unpacking finds the scales in the units; padding of another order of scales would be lost. */
+static bool is_scale_in_units(tenon_panel_kind kind, const tenon_blob_header *header) {
+    const uint8_t unit[TENON_PANEL_MAX_UNIT_BYTES] = {0};
+    int32_t bytes;
+    return header->scale_layout == TENON_SCALE_LAYOUT_LINEAR &&
+           tenon_panel_unit_scale(kind, unit, 0, &bytes);
+}
+
 void tenon_panel_describe(const tenon_panel_weights *w, tenon_blob_header *header) {
     header->layout_words[0] = (int64_t)w->kind;
     header->layout_words[1] = (int64_t)w->scale_type;
@@ -41,7 +50,9 @@ void tenon_panel_describe(const tenon_panel_weights *w, tenon_blob_header *heade
         header->header_bytes + tenon_panel_payload_bytes(w->kind, w->experts, w->n, w->k);
     for (int i = TENON_BLOB_SCALE; i < TENON_BLOB_PARTS; i++) {
         tenon_blob_part *part = &header->part[i];
-        if (!part->present) continue;
+        part->offset_bytes = 0;
+        if (!part->present || (i == TENON_BLOB_SCALE && is_scale_in_units(w->kind, header)))
+            continue;
         part->offset_bytes = (header->blob_bytes + 63) / 64 * 64;
         header->blob_bytes = part->offset_bytes + part->size_bytes;
     }

@@ -9,8 +9,9 @@
 #include "panel_multiply.h"
 
 /* Name of the layout in a blob's header. Its payload is, for each expert, tenon_panel_count(n)
- * panels of tenon_panel_bytes(kind, k), right behind the header; then scales, zero points and so on
- * that lay beside the elements, as they were. layout_words: kind, type of 16-bit scales. */
+ * panels of tenon_panel_bytes(kind, k), right behind the header; then zero points and so on that
+ * lay beside the elements, as they were, and scales if the units have them in another form.
+ * layout_words: kind, type of 16-bit scales. */
 #define TENON_PANEL_LAYOUT_NAME "cpu_panel32"
 
 /* NULL and the kind and the rows, or why these weights cannot be read in place. Data may be NULL.

@@ -52,6 +52,29 @@ static void unpack_panel(void *arg, int64_t task, int32_t thread) {
         }
 }
 
+/* Scales that stand in the units alone. */
+static void give_back_scales(const unpack_call *c) {
+    const tenon_panel_weights *panels = &c->panels, *rows = &c->rows;
+    const tenon_parameter_plane *to = &rows->view.scale;
+    const int64_t panel_bytes = tenon_panel_bytes(panels->kind, rows->k);
+    const int64_t unit_k = tenon_panel_unit_k(panels->kind);
+    for (int64_t e = 0; e < rows->experts; e++)
+        for (int64_t r = 0; r < rows->view.row_groups; r++)
+            for (int64_t g = 0; g < rows->view.col_groups; g++) {
+                const int64_t row = r * rows->view.group_rows, k = g * rows->view.group_cols;
+                const int64_t panel = e * tenon_panel_count(rows->n) + row / TENON_PANEL_COLS;
+                const uint8_t *unit = panels->data + panel * panel_bytes +
+                                      k / unit_k * tenon_panel_unit_bytes(panels->kind);
+                int32_t bytes;
+                const uint8_t *scale = tenon_panel_unit_scale(
+                    panels->kind, unit, (int32_t)(row % TENON_PANEL_COLS), &bytes);
+                memcpy((uint8_t *)(uintptr_t)to->data +
+                           (e * to->expert_stride + r * to->row_stride + g * to->col_stride) *
+                               bytes,
+                       scale, (size_t)bytes);
+            }
+}
+
 /* What the blob keeps as it was. */
 static void give_back_parts(const tenon_unpack_weights_args *a, const tenon_blob_header *header) {
     const tenon_quant *q = a->w_quant;
@@ -59,7 +82,7 @@ static void give_back_parts(const tenon_unpack_weights_args *a, const tenon_blob
     const DLTensor *tensors[TENON_BLOB_PARTS] = {NULL, q->scale, q->zero_point, q->global_scale,
                                                  q->group_index};
     for (int i = TENON_BLOB_SCALE; i < TENON_BLOB_PARTS; i++)
-        if (tensors[i])
+        if (header->part[i].offset_bytes)
             tenon_compact_copy(
                 tensors[i], (uint8_t *)tenon_data(a->blob) + header->part[i].offset_bytes, false);
 }
@@ -84,6 +107,7 @@ static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error 
         return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, TENON_OP_UNPACK_WEIGHTS, -1,
                           "unpack_weights: w: %s", why ? why : "not the format of the blob");
     give_back_parts(a, &header);
+    if (call.rows.beside && !header.part[TENON_BLOB_SCALE].offset_bytes) give_back_scales(&call);
     tenon_cpu_run(self, call.rows.experts * tenon_panel_count(call.rows.n), unpack_panel, &call);
     return TENON_OK;
 }
