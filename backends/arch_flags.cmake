@@ -15,7 +15,7 @@ set(TENON_ARCH_FLAGS_arm_neon ${TENON_ARCH_FLAGS_scalar})
 set(TENON_ARCH_FLAGS_x86_avx2 ${TENON_ARCH_FLAGS_scalar} -mavx2 -mfma -mf16c)
 set(TENON_ARCH_FLAGS_x86_avx512 ${TENON_ARCH_FLAGS_x86_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq
     -mprefer-vector-width=512)
-set(TENON_ARCH_FLAGS_x86_avx512vnni ${TENON_ARCH_FLAGS_x86_avx512} -mavx512vnni -mavx512bf16)
+set(TENON_ARCH_FLAGS_x86_avx512vnni ${TENON_ARCH_FLAGS_x86_avx512} -mavx512vnni -mavx512bf16 -mavx512vbmi)
 set(TENON_ARCH_SUFFIXES x86_avx2 x86_avx512 x86_avx512vnni scalar arm_neon)
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64|i[3-6]86)$")

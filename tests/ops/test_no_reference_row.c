@@ -29,7 +29,7 @@ static level levels[] = {
     {"avx2", "avx2 fma f16c", NULL},
     {"avx512", "avx2 fma f16c avx512f avx512bw avx512vl avx512dq", NULL},
     {"avx512vnni",
-     "avx2 fma f16c avx512f avx512bw avx512vl avx512dq avx512_vnni avx512_bf16", NULL},
+     "avx2 fma f16c avx512f avx512bw avx512vl avx512dq avx512_vnni avx512_bf16 avx512vbmi", NULL},
     {"neon", "neon", NULL},
     {"dotprod", "neon dotprod", NULL},
     {"all", NULL, NULL},

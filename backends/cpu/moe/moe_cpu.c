@@ -48,8 +48,7 @@ static const char *why_not(const tenon_problem *problem, tenon_reason *reason, b
         plain = plain && tenon_panel_is_plain(st.shared.up.weights.kind) &&
                 tenon_panel_is_plain(st.shared.down.weights.kind);
     return int8 && plain
-               ? tenon_decline(reason,
-                               "weights of 16 bits or more: activations keep their precision")
+               ? tenon_decline(reason, "weights are floats: activations keep their precision")
                : NULL;
 }
 static const char *why_not_int8(const tenon_problem *problem, tenon_reason *reason) {
@@ -70,6 +69,7 @@ static void shape_weight(const tenon_kernel_plan *plan, tenon_moe_weight *w,
                             .n = w->weights.n,
                             .k = w->weights.k,
                             .units = tenon_panel_units(w->weights.kind, w->weights.k),
+                            .groups = w->weights.groups,
                             .n_threads = tenon_cpu_threads(plan),
                             .sums_slots = TENON_PANEL_GATE_SUMS};
 }

@@ -54,8 +54,7 @@ static const char *why_not(const tenon_problem *problem, tenon_reason *reason, i
     const char *why = tenon_panel_weights_from(a->w, a->w_quant, &w, &header, reason);
     if (why) return why;
     if (int8 && tenon_panel_is_plain(w.kind))
-        return tenon_decline(reason,
-                             "weights of 16 bits or more: activations keep their precision");
+        return tenon_decline(reason, "weights are floats: activations keep their precision");
     return NULL;
 }
 static const char *why_not_int8(const tenon_problem *problem, tenon_reason *reason) {
@@ -98,6 +97,7 @@ static int32_t plan(tenon_kernel_plan *self, tenon_error *error) {
                                     .n = st->weights.n,
                                     .k = st->weights.k,
                                     .units = tenon_panel_units(kind, st->weights.k),
+                                    .groups = st->weights.groups,
                                     .n_threads = tenon_cpu_threads(self),
                                     .sums_slots = TENON_PANEL_GATE_SUMS};
     st->rows = tenon_panel_round_rows(&st->shape, rows);

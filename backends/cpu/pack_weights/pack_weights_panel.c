@@ -38,6 +38,7 @@ typedef struct pack_call {
     const tenon_panel_kernels *kernels;
     tenon_panel_weights w;
     uint8_t *payload;
+    float *scales; /* behind the panels */
 } pack_call;
 
 static void pack_panel(void *arg, int64_t task, int32_t thread) {
@@ -48,6 +49,9 @@ static void pack_panel(void *arg, int64_t task, int32_t thread) {
     tenon_panel_pack(c->kernels, &c->w, task / panels, task % panels, 0,
                      tenon_panel_units(c->w.kind, c->w.k),
                      c->payload + task * tenon_panel_bytes(c->w.kind, c->w.k), edge);
+    if (c->w.groups)
+        tenon_panel_load_scales(&c->w, task / panels, task % panels,
+                                c->scales + task * c->w.groups * TENON_PANEL_COLS);
 }
 
 /* Scales, zero points and so on that lay beside the elements, as they were; zeros between. */
@@ -80,10 +84,9 @@ static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error 
                           (unsigned long long)header.blob_bytes);
     call.kernels = tenon_panel_kernels_for(tenon_cpu_state_of(self)->info.features);
     call.payload = blob + header.header_bytes;
+    call.scales = (float *)(void *)(call.payload + tenon_panel_units_bytes(&call.w));
     tenon_cpu_run(self, call.w.experts * tenon_panel_count(call.w.n), pack_panel, &call);
-    keep_parts(a, &header, blob,
-               call.payload +
-                   tenon_panel_payload_bytes(call.w.kind, call.w.experts, call.w.n, call.w.k));
+    keep_parts(a, &header, blob, call.payload + tenon_panel_payload_bytes(&call.w));
     tenon_blob_seal(blob, &header);
     return TENON_OK;
 }

@@ -38,6 +38,15 @@ typedef struct tenon_panel_kernels {
     void (*pack)(tenon_panel_kind kind, const uint8_t *const *rows, int64_t n_units,
                  uint8_t *units);
 
+    /* Small floats to units of F32 or, where there are bf16 dot products, of BF16. */
+    void (*expand)(tenon_panel_kind kind, tenon_panel_kind to, const uint8_t *units,
+                   int64_t n_units, uint8_t *out);
+
+    /* sums[row][col] += part[row][col] * col_scale[col] * row_scale[row * stride], and part
+     * becomes 0. Either scale may be NULL, which is 1. */
+    void (*accumulate)(float *part, int32_t rows, const float *col_scale, const float *row_scale,
+                       int64_t row_scale_stride, float *sums);
+
     /* n values: out = in (+ bias), and out = activation(g, u) * weight. bias may be NULL. */
     void (*store)(const float *in, const float *bias, int32_t n, tenon_panel_type type, void *out);
     void (*activate)(const tenon_panel_epilogue *epilogue, const float *gate, const float *up,

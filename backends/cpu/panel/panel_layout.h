@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* clang-format off: a table */
 /* Panels: how matmul weights lie in memory for the CPU kernels.
  *
  * A panel is 32 output columns (rows of the checkpoint's [n, k]) over all of k, one contiguous
@@ -29,11 +30,14 @@
  *   INT4_AFFINE_128 128   2304  the codes of 4 units of Q4_0; then scale[32], offset[32] f32
  *   INT8_128        128   4224  the codes of 4 units of Q8_0; then scale[32] f32
  *   INT8_AFFINE_128 128   4352  as INT8_128; then offset[32] f32
+ *   E4M3FN, E4M3FNUZ, E5M2, E5M2FNUZ
+ *                    32   1024  8 code vectors; scales are not in the unit (panel_multiply.h)
  *
  * INT4 without zero points is Q4_0, INT8 with 16-bit scales Q8_0; `scale type` says f16 or bf16.
  * Every kind keeps the checkpoint's codes: nothing is rounded, and unpacking gives the source back.
  * Zero points, and scales that the units have in another form, are kept behind the panels as they
  * were. Columns past n repeat the last row; k past its end is zero. */
+/* clang-format on */
 #ifndef TENON_PANEL_LAYOUT_H
 #define TENON_PANEL_LAYOUT_H
 
@@ -62,7 +66,11 @@ enum { TENON_PANEL_EDGE_BYTES = TENON_PANEL_COLS * 136 + 64 };
     X(INT4_ZERO_128, 128, 2144, 67)                                                                \
     X(INT4_AFFINE_128, 128, 2304, 72)                                                              \
     X(INT8_128, 128, 4224, 132)                                                                    \
-    X(INT8_AFFINE_128, 128, 4352, 136)
+    X(INT8_AFFINE_128, 128, 4352, 136)                                                             \
+    X(E4M3FN, 32, 1024, 32)                                                                        \
+    X(E4M3FNUZ, 32, 1024, 32)                                                                      \
+    X(E5M2, 32, 1024, 32)                                                                          \
+    X(E5M2FNUZ, 32, 1024, 32)
 
 typedef enum tenon_panel_kind {
 #define X(kind, unit_k, unit_bytes, row_bytes) TENON_PANEL_##kind,
@@ -101,8 +109,31 @@ TENON_PANEL_FIELD(unit_bytes, TENON_PANEL_UNIT_BYTES)
 /* Bytes of the checkpoint that one row puts into a unit. */
 TENON_PANEL_FIELD(row_bytes, TENON_PANEL_ROW_BYTES)
 
+/* Bytes of an element where each stands for itself, at any k; 0: blocks. */
+static inline int32_t tenon_panel_element_bytes(tenon_panel_kind kind) {
+    switch (kind) {
+    case TENON_PANEL_F32:
+        return 4;
+    case TENON_PANEL_BF16:
+    case TENON_PANEL_F16:
+        return 2;
+    case TENON_PANEL_E4M3FN:
+    case TENON_PANEL_E4M3FNUZ:
+    case TENON_PANEL_E5M2:
+    case TENON_PANEL_E5M2FNUZ:
+        return 1;
+    default:
+        return 0;
+    }
+}
+/* Elements that are numbers by themselves: activations are not rounded to meet them. */
 static inline int tenon_panel_is_plain(tenon_panel_kind kind) {
-    return kind <= TENON_PANEL_F32;
+    return tenon_panel_element_bytes(kind) != 0;
+}
+/* Small floats: tiles of many rows read them as bf16 or f32 units that are made once for all rows
+ * (panel_expand.h). All their values are bf16 values. */
+static inline int tenon_panel_is_coded(tenon_panel_kind kind) {
+    return tenon_panel_element_bytes(kind) == 1;
 }
 
 static inline int64_t tenon_panel_units(tenon_panel_kind kind, int64_t k) {

@@ -29,7 +29,13 @@ typedef struct tenon_panel_weights {
     int64_t row_stride, k_stride; /* bytes, unpacked only; k_stride: of an element (plain kinds) */
     tenon_panel_type scale_type;  /* of 16-bit scales */
     int32_t beside;               /* unpacked only: units are put together from `view` */
+    int32_t decoded;              /* .. or from the view's values, which it knows of every format */
     tenon_weight_view view;
+
+    /* Scales that are not in the units: value = element * scale of its column and of its group of
+     * group_units along k. groups 0: none. */
+    int64_t groups, group_units;
+    const float *scales; /* packed: [experts][panels][groups][32]; else the view has them */
 } tenon_panel_weights;
 
 /* What planning fixes. */
@@ -38,9 +44,27 @@ typedef struct tenon_panel_shape {
     tenon_panel_kind kind;
     tenon_panel_mode mode;
     int64_t n, k, units;
+    int64_t groups; /* of weights that have scales beside the units; else 0 */
     int32_t n_threads;
     int32_t sums_slots; /* blocks of sums that finish keeps at the same time */
 } tenon_panel_shape;
+
+/* How a segment's rows are cut into tiles of nearly equal size, and what those read: units of the
+ * weights' kind, or units of BF16 or F32 that are made of them for many rows. */
+typedef struct tenon_panel_tiles {
+    tenon_panel_kind kind;
+    int32_t count;
+} tenon_panel_tiles;
+
+tenon_panel_tiles tenon_panel_tiles_for(const tenon_panel_shape *shape, int32_t rows);
+
+static inline int32_t tenon_panel_tile_begin(int32_t rows, int32_t tiles, int32_t tile) {
+    return (int32_t)((int64_t)rows * tile / tiles);
+}
+
+static inline int64_t tenon_panel_row_bytes_of(const tenon_panel_shape *s) {
+    return tenon_panel_prepared_bytes(s->mode, s->kind, s->k);
+}
 
 /* Rows of one expert, at most TENON_PANEL_SEGMENT_ROWS: the operation's rows from `origin` on,
  * prepared as rows from row0 on. */
@@ -105,5 +129,9 @@ void tenon_panel_load_row(tenon_panel_type type, const void *row, int32_t n, flo
 void tenon_panel_pack(const tenon_panel_kernels *kernels, const tenon_panel_weights *weights,
                       int64_t expert, int64_t panel, int64_t unit0, int64_t n_units, uint8_t *dst,
                       uint8_t *edge);
+
+/* scales[groups][32] of a panel of weights that have them beside their elements. */
+void tenon_panel_load_scales(const tenon_panel_weights *weights, int64_t expert, int64_t panel,
+                             float *scales);
 
 #endif

@@ -59,6 +59,12 @@ V_INLINE void panel_pack_unit(tenon_panel_kind kind, const uint8_t *const *rows,
             }
         }
         return;
+    case TENON_PANEL_E4M3FN:
+    case TENON_PANEL_E4M3FNUZ:
+    case TENON_PANEL_E5M2:
+    case TENON_PANEL_E5M2FNUZ:
+        panel_transpose(rows, at, 8, 0, unit, col);
+        return;
     case TENON_PANEL_Q4_0:
         vi32_gather_16_bytes(rows, at, head);
         vi32_store_u16(unit + PANEL_Q4_SCALES + 2 * col, head[0]);

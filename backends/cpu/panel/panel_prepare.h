@@ -136,6 +136,20 @@ V_INLINE void panel_prepare_row(tenon_panel_mode mode, tenon_panel_kind kind, te
     }
 }
 
+V_INLINE void panel_accumulate(float *part, int32_t rows, const float *col_scale,
+                               const float *row_scale, int64_t row_scale_stride, float *sums) {
+    for (int c = 0; c < TENON_PANEL_COLS; c += V_LANES) {
+        const vf32 scale = col_scale ? vf32_load(col_scale + c) : vf32_set1(1.0f);
+        for (int32_t i = 0; i < rows; i++) {
+            float *p = part + i * TENON_PANEL_COLS + c, *s = sums + i * TENON_PANEL_COLS + c;
+            const vf32 both =
+                row_scale ? vf32_mul(scale, vf32_set1(row_scale[i * row_scale_stride])) : scale;
+            vf32_store(s, vf32_fma(vf32_load(p), both, vf32_load(s)));
+            vf32_store(p, vf32_zero());
+        }
+    }
+}
+
 V_INLINE void panel_store_row(const float *in, const float *bias, int32_t n, tenon_panel_type type,
                               void *out) {
     for (int32_t i = 0; i < n; i += V_LANES) {

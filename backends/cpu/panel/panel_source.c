@@ -9,10 +9,14 @@
 enum { GROUP = TENON_PANEL_GROUP, AWQ_WORD = 8 };
 
 static int32_t plain_kind(tenon_number number) {
-    return number == TENON_NUMBER_BF16  ? TENON_PANEL_BF16
-           : number == TENON_NUMBER_F16 ? TENON_PANEL_F16
-           : number == TENON_NUMBER_F32 ? TENON_PANEL_F32
-                                        : -1;
+    return number == TENON_NUMBER_BF16       ? TENON_PANEL_BF16
+           : number == TENON_NUMBER_F16      ? TENON_PANEL_F16
+           : number == TENON_NUMBER_F32      ? TENON_PANEL_F32
+           : number == TENON_NUMBER_E4M3FN   ? TENON_PANEL_E4M3FN
+           : number == TENON_NUMBER_E4M3FNUZ ? TENON_PANEL_E4M3FNUZ
+           : number == TENON_NUMBER_E5M2     ? TENON_PANEL_E5M2
+           : number == TENON_NUMBER_E5M2FNUZ ? TENON_PANEL_E5M2FNUZ
+                                             : -1;
 }
 
 /* Integers with scales, and perhaps zero points, for groups of columns. */
@@ -45,6 +49,8 @@ int32_t tenon_panel_kind_of(const tenon_weight_view *view, tenon_panel_type *sca
     switch (view->format) {
     case TENON_FORMAT_NONE:
         return plain_kind(view->number);
+    case TENON_FORMAT_FP8: /* scales are those of sums over whole units */
+        return view->col_groups > 1 && view->group_cols % GROUP ? -1 : plain_kind(view->number);
     case TENON_FORMAT_GGUF_Q4_0:
         return TENON_PANEL_Q4_0;
     case TENON_FORMAT_GGUF_Q4_1:

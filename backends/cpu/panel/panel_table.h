@@ -27,7 +27,10 @@
     static void bf16_##kind##_##rows(const void *act, const uint8_t *units, int64_t n_units,       \
                                      tenon_panel_type type, float *sums) {                         \
         (void)type;                                                                                \
-        panel_tile_bf16(rows, nv, act, units, n_units, sums);                                      \
+        if (tenon_panel_is_coded(TENON_PANEL_##kind))                                              \
+            panel_tile_coded(TENON_PANEL_##kind, rows, nv, act, units, n_units, sums);             \
+        else                                                                                       \
+            panel_tile_bf16(rows, nv, act, units, n_units, sums);                                  \
     }
 #define PANEL_ENTER_INT8(kind, rows, nv)                                                           \
     .tile[TENON_PANEL_INT8][TENON_PANEL_##kind][rows - 1] = int8_##kind##_##rows,
@@ -57,6 +60,11 @@
     M(a, BF16, b, c)                                                                               \
     M(a, F16, b, c)                                                                                \
     M(a, F32, b, c)
+#define PANEL_FLOAT8(M, a, b, c)                                                                   \
+    M(a, E4M3FN, b, c)                                                                             \
+    M(a, E4M3FNUZ, b, c)                                                                           \
+    M(a, E5M2, b, c)                                                                               \
+    M(a, E5M2FNUZ, b, c)
 #define PANEL_LARGEST(a, kind, b, c) [TENON_PANEL_##kind] = a,
 
 /* Rows 1.. of a kind. nv1: vectors in the tile of one row, which reads each unit in one pass. */
@@ -94,6 +102,25 @@ static void pack_units(tenon_panel_kind kind, const uint8_t *const *rows, int64_
     }
 }
 
+#define PANEL_EXPAND_CASE(kind_, unit_k, unit_bytes, row_bytes)                                    \
+case TENON_PANEL_##kind_:                                                                          \
+    if (tenon_panel_is_coded(TENON_PANEL_##kind_))                                                 \
+        panel_expand_units(TENON_PANEL_##kind_, to, units, n_units, out);                          \
+    return;
+static void expand_units(tenon_panel_kind kind, tenon_panel_kind to, const uint8_t *units,
+                         int64_t n_units, uint8_t *out) {
+    switch (kind) {
+        TENON_PANEL_KINDS(PANEL_EXPAND_CASE)
+    default:
+        return;
+    }
+}
+
+static void accumulate_rows(float *part, int32_t rows, const float *col_scale,
+                            const float *row_scale, int64_t row_scale_stride, float *sums) {
+    panel_accumulate(part, rows, col_scale, row_scale, row_scale_stride, sums);
+}
+
 static void store_row(const float *in, const float *bias, int32_t n, tenon_panel_type type,
                       void *out) {
     panel_store_row(in, bias, n, type, out);
@@ -111,6 +138,8 @@ const tenon_panel_kernels PANEL_TABLE = {
     PANEL_INT8(PANEL_ENTER_INT8) PANEL_FLOAT(PANEL_ENTER_FLOAT) PANEL_BF16(PANEL_ENTER_BF16)
         .prepare = prepare_row,
     .pack = pack_units,
+    .expand = expand_units,
+    .accumulate = accumulate_rows,
     .store = store_row,
     .activate = activate_row,
 };

@@ -6,6 +6,7 @@
 #define TENON_PANEL_TILE_FLOAT_H
 
 #include "panel_decode.h"
+#include "panel_expand.h"
 #include "panel_tile_int8.h"
 
 /* Byte b of each lane, less 128, as f32: the product with the scale keeps more bits than one with
@@ -153,6 +154,42 @@ V_INLINE void panel_tile_float(tenon_panel_kind kind, int rows, int nv, const fl
 }
 
 #if V_HAS_DOT_BF16
+/* Small floats become pairs of bf16 in registers: for few rows. */
+V_INLINE void panel_tile_coded(tenon_panel_kind kind, int rows, int nv, const int32_t *act,
+                               const uint8_t *unit, int64_t n_units, float *sums) {
+    const v_table128 table = panel_word_table(kind);
+    for (int col = 0; col < TENON_PANEL_COLS; col += nv * V_LANES) {
+        vf32 f[TENON_PANEL_MAX_ROWS][PANEL_MAX_VECTORS];
+        V_UNROLL(12)
+        for (int i = 0; i < rows; i++) V_UNROLL(4)
+        for (int j = 0; j < nv; j++)
+            f[i][j] = vf32_load(sums + i * TENON_PANEL_COLS + col + j * V_LANES);
+        const int32_t *a = act;
+        const uint8_t *u = unit;
+        for (int64_t n = 0; n < n_units; n++) {
+            V_UNROLL(2)
+            for (int t = 0; t < 8; t++, a += 2 * rows, u += PANEL_VECTOR_BYTES) {
+                vi32 w[PANEL_MAX_VECTORS][2];
+                panel_prefetch(u, PANEL_VECTOR_BYTES);
+                V_UNROLL(4)
+                for (int j = 0; j < nv; j++)
+                    panel_coded_pairs(kind, table, u + (col + j * V_LANES) * 4, &w[j][0], &w[j][1]);
+                V_UNROLL(2)
+                for (int p = 0; p < 2; p++) V_UNROLL(12)
+                for (int i = 0; i < rows; i++) {
+                    const vi32 x = vi32_set1(a[p * rows + i]);
+                    V_UNROLL(4)
+                    for (int j = 0; j < nv; j++) f[i][j] = vf32_dot_bf16(f[i][j], x, w[j][p]);
+                }
+            }
+        }
+        V_UNROLL(12)
+        for (int i = 0; i < rows; i++) V_UNROLL(4)
+        for (int j = 0; j < nv; j++)
+            vf32_store(sums + i * TENON_PANEL_COLS + col + j * V_LANES, f[i][j]);
+    }
+}
+
 V_INLINE void panel_tile_bf16(int rows, int nv, const int32_t *act, const uint8_t *unit,
                               int64_t n_units, float *sums) {
     for (int col = 0; col < TENON_PANEL_COLS; col += nv * V_LANES) {

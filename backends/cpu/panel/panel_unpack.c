@@ -49,6 +49,12 @@ void tenon_panel_unpack_unit(tenon_panel_kind kind, const uint8_t *unit, int32_t
     case TENON_PANEL_F32:
         take_words(unit, 32, col, 0, row);
         return;
+    case TENON_PANEL_E4M3FN:
+    case TENON_PANEL_E4M3FNUZ:
+    case TENON_PANEL_E5M2:
+    case TENON_PANEL_E5M2FNUZ:
+        take_words(unit, 8, col, 0, row);
+        return;
     case TENON_PANEL_F16:
         for (int k = 0; k < 32; k++) memcpy(row + 2 * k, unit + 2 * (32 * k + col), 2);
         return;

@@ -6,6 +6,15 @@
 #include "panel_source.h"
 #include "panel_unpack.h"
 
+/* Scales of float8 weights stay beside the units: groups of columns, or one group of all. */
+static void set_groups(tenon_panel_weights *w) {
+    const tenon_weight_view *view = &w->view;
+    if (!tenon_panel_is_coded(w->kind) || !view->scale.present) return;
+    const int64_t units = tenon_panel_units(w->kind, w->k);
+    w->groups = view->col_groups;
+    w->group_units = w->groups > 1 ? view->group_cols / TENON_PANEL_GROUP : units > 0 ? units : 1;
+}
+
 const char *tenon_panel_rows_from(const DLTensor *w, const tenon_quant *quant,
                                   tenon_panel_weights *out, tenon_reason *reason) {
     tenon_weight_view view;
@@ -32,6 +41,21 @@ const char *tenon_panel_rows_from(const DLTensor *w, const tenon_quant *quant,
                                  .scale_type = scale_type,
                                  .beside = beside,
                                  .view = view};
+    set_groups(out);
+    return NULL;
+}
+
+/* Any weights that a view can be made of. */
+static const char *decoded_from(const DLTensor *w, const tenon_quant *quant,
+                                tenon_panel_weights *out, tenon_reason *reason) {
+    tenon_weight_view view;
+    if (tenon_weight_view_from(w, quant, &view, reason)) return reason->text;
+    *out = (tenon_panel_weights){.kind = TENON_PANEL_F32,
+                                 .n = view.n,
+                                 .k = view.k,
+                                 .experts = view.experts,
+                                 .view = view,
+                                 .decoded = 1};
     return NULL;
 }
 
@@ -46,8 +70,9 @@ static bool is_scale_in_units(tenon_panel_kind kind, const tenon_blob_header *he
 void tenon_panel_describe(const tenon_panel_weights *w, tenon_blob_header *header) {
     header->layout_words[0] = (int64_t)w->kind;
     header->layout_words[1] = (int64_t)w->scale_type;
-    header->blob_bytes =
-        header->header_bytes + tenon_panel_payload_bytes(w->kind, w->experts, w->n, w->k);
+    header->layout_words[2] = w->groups;
+    header->layout_words[3] = w->group_units;
+    header->blob_bytes = header->header_bytes + tenon_panel_payload_bytes(w);
     for (int i = TENON_BLOB_SCALE; i < TENON_BLOB_PARTS; i++) {
         tenon_blob_part *part = &header->part[i];
         part->offset_bytes = 0;
@@ -64,14 +89,26 @@ static bool is_consistent(const tenon_blob_header *h, int64_t experts) {
     if (kind < 0 || kind >= TENON_PANEL_KIND_COUNT || scale_type < 0 ||
         scale_type > TENON_PANEL_TYPE_F16 || h->n < 0 || h->k < 0 || experts < 0)
         return false;
+    const int64_t groups = h->layout_words[2], group_units = h->layout_words[3];
+    const int64_t units = tenon_panel_units((tenon_panel_kind)kind, h->k);
+    if (groups < 0 || groups > units + 1 || (groups && group_units < 1) ||
+        (groups && (units + group_units - 1) / group_units > groups))
+        return false;
     tenon_blob_header copy = *h;
     const tenon_panel_weights w = {.kind = (tenon_panel_kind)kind,
                                    .scale_type = (tenon_panel_type)scale_type,
                                    .experts = experts,
                                    .n = h->n,
-                                   .k = h->k};
+                                   .k = h->k,
+                                   .groups = groups,
+                                   .group_units = group_units};
     tenon_panel_describe(&w, &copy);
     return !memcmp(&copy, h, sizeof copy);
+}
+
+/* A packed tensor's scales lie behind its panels. */
+static void set_scales(tenon_panel_weights *w) {
+    if (w->groups) w->scales = (const float *)(const void *)(w->data + tenon_panel_units_bytes(w));
 }
 
 const char *tenon_panel_blob_from(const DLTensor *w, tenon_panel_weights *out,
@@ -95,8 +132,11 @@ const char *tenon_panel_blob_from(const DLTensor *w, tenon_panel_weights *out,
                                  .experts = experts,
                                  .data = (const uint8_t *)h + h->header_bytes,
                                  .packed = 1,
-                                 .scale_type = (tenon_panel_type)h->layout_words[1]};
+                                 .scale_type = (tenon_panel_type)h->layout_words[1],
+                                 .groups = h->layout_words[2],
+                                 .group_units = h->layout_words[3]};
     out->expert_stride = tenon_panel_count(h->n) * tenon_panel_bytes(out->kind, h->k);
+    set_scales(out);
     return NULL;
 }
 
@@ -105,7 +145,8 @@ const char *tenon_panel_weights_from(const DLTensor *w, const tenon_quant *quant
                                      tenon_reason *reason) {
     if (quant && quant->format == TENON_FORMAT_PACKED)
         return tenon_panel_blob_from(w, out, header, reason);
-    return tenon_panel_rows_from(w, quant, out, reason);
+    if (!tenon_panel_rows_from(w, quant, out, reason)) return NULL;
+    return decoded_from(w, quant, out, reason);
 }
 
 int32_t tenon_panel_weights_at(const tenon_panel_weights *planned, const tenon_blob_header *header,
@@ -113,11 +154,13 @@ int32_t tenon_panel_weights_at(const tenon_panel_weights *planned, const tenon_b
                                tenon_panel_weights *out, tenon_reason *reason) {
     *out = *planned;
     out->data = tenon_data(w);
-    if (planned->beside) return tenon_weight_view_from(w, quant, &out->view, reason);
+    if (!planned->packed && (planned->beside || planned->decoded || planned->groups))
+        return tenon_weight_view_from(w, quant, &out->view, reason);
     if (!planned->packed) return TENON_OK;
     const tenon_blob_header *h = (const tenon_blob_header *)(const void *)out->data;
     enum { COMPARED = offsetof(tenon_blob_header, blob_bytes) };
     out->data += header->header_bytes;
+    set_scales(out);
     if ((uintptr_t)h % 64 == 0 && !memcmp(h->magic, header->magic, sizeof h->magic) &&
         h->version == header->version && h->header_bytes == header->header_bytes &&
         !memcmp((const char *)h + COMPARED, (const char *)header + COMPARED, sizeof *h - COMPARED))

@@ -9,9 +9,10 @@
 #include "panel_multiply.h"
 
 /* Name of the layout in a blob's header. Its payload is, for each expert, tenon_panel_count(n)
- * panels of tenon_panel_bytes(kind, k), right behind the header; then zero points and so on that
- * lay beside the elements, as they were, and scales if the units have them in another form.
- * layout_words: kind, type of 16-bit scales. */
+ * panels of tenon_panel_bytes(kind, k), right behind the header; where scales are not in the units,
+ * these as f32 [experts][panels][groups][32]; then zero points and so on that lay beside the
+ * elements, as they were, and scales if the units have them in another form or not at all.
+ * layout_words: kind, type of 16-bit scales, groups, units of a group. */
 #define TENON_PANEL_LAYOUT_NAME "cpu_panel32"
 
 /* NULL and the kind and the rows, or why these weights cannot be read in place. Data may be NULL.
@@ -27,7 +28,8 @@ void tenon_panel_describe(const tenon_panel_weights *weights, tenon_blob_header 
 const char *tenon_panel_blob_from(const DLTensor *w, tenon_panel_weights *out,
                                   tenon_blob_header *header, tenon_reason *reason);
 
-/* Either, as the descriptor says. */
+/* Either, as the descriptor says; and whatever else a view can be made of, which is then decoded to
+ * f32 on the way. */
 const char *tenon_panel_weights_from(const DLTensor *w, const tenon_quant *quant,
                                      tenon_panel_weights *out, tenon_blob_header *header,
                                      tenon_reason *reason);
@@ -39,10 +41,14 @@ int32_t tenon_panel_weights_at(const tenon_panel_weights *planned, const tenon_b
                                const DLTensor *w, const tenon_quant *quant,
                                tenon_panel_weights *out, tenon_reason *reason);
 
-static inline uint64_t tenon_panel_payload_bytes(tenon_panel_kind kind, int64_t experts, int64_t n,
-                                                 int64_t k) {
-    return (uint64_t)experts * (uint64_t)tenon_panel_count(n) *
-           (uint64_t)tenon_panel_bytes(kind, k);
+/* Panels, and panels with the scales behind them. */
+static inline uint64_t tenon_panel_units_bytes(const tenon_panel_weights *w) {
+    return (uint64_t)w->experts * (uint64_t)tenon_panel_count(w->n) *
+           (uint64_t)tenon_panel_bytes(w->kind, w->k);
+}
+static inline uint64_t tenon_panel_payload_bytes(const tenon_panel_weights *w) {
+    return tenon_panel_units_bytes(w) + (uint64_t)w->experts * (uint64_t)tenon_panel_count(w->n) *
+                                            (uint64_t)w->groups * TENON_PANEL_COLS * 4;
 }
 
 /* The element type of activations, results and bias; false for others. */

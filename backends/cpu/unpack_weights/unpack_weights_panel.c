@@ -27,7 +27,7 @@ static void unpack_panel(void *arg, int64_t task, int32_t thread) {
     const int64_t panels = tenon_panel_count(rows->n), expert = task / panels;
     const int64_t units = tenon_panel_units(kind, rows->k), first = task % panels * 32;
     const int64_t row_bytes = tenon_panel_row_bytes(kind);
-    const int64_t element = kind == TENON_PANEL_F32 ? 4 : 2;
+    const int64_t element = tenon_panel_element_bytes(kind);
     const uint8_t *unit = c->panels.data + task * tenon_panel_bytes(kind, rows->k);
     const tenon_weight_view view = tenon_weight_expert(&rows->view, expert);
     const int64_t stored = rows->beside ? tenon_panel_stored_rows(&view) : rows->n;
