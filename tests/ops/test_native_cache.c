@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The CPU's native cache layout: its size by query, what kv_append wrote comes back from kv_gather,
- * and attention over it has the bits of attention over a strided bf16 cache that holds the same.
+ * and attention over it is what the reference makes of a strided bf16 cache that holds the same.
  * Every slot that was not written holds NaN. */
 #include "test_host.h"
 
@@ -187,7 +187,7 @@ static void check(fixture *f, const shape *s, const char *const *kernels) {
     const size_t out_bytes = (size_t)f->n_tokens * HEADS_KV * GROUP * (size_t)s->d_v * 4;
     const size_t k_bytes = (size_t)f->n_kv * HEADS_KV * (size_t)s->d_qk * 4,
                  v_bytes = (size_t)f->n_kv * HEADS_KV * (size_t)s->d_v * 4;
-    float *strided = poisoned((int64_t)out_bytes), *native = poisoned((int64_t)out_bytes);
+    float *expected = poisoned((int64_t)out_bytes), *native = poisoned((int64_t)out_bytes);
     f->k[0] = poisoned((int64_t)PAGES * s->page_size * HEADS_KV * s->d_qk * 2);
     f->v[0] = poisoned((int64_t)PAGES * s->page_size * HEADS_KV * s->d_v * 2);
     append(f, s, false);
@@ -196,18 +196,22 @@ static void check(fixture *f, const shape *s, const char *const *kernels) {
     gather(f, s, true, f->back_k, f->back_v);
     CHECK(!memcmp(f->key, f->back_k, k_bytes) && !memcmp(f->value, f->back_v, v_bytes),
           "page %d, d %d/%d: gathered rows differ", s->page_size, s->d_qk, s->d_v);
+    attend(f, s, false, "ref_attention", expected);
     for (int i = 0; i < 3; i++) {
-        if (!kernels[i] || !attend(f, s, false, kernels[i], strided)) continue;
+        if (!kernels[i]) continue;
         memset(native, 0xff, out_bytes);
-        attend(f, s, true, kernels[i], native);
-        bool numbers = true;
-        for (size_t e = 0; e < out_bytes / 4; e++) numbers = numbers && strided[e] == strided[e];
-        CHECK(numbers, "%s: the strided result has NaN", kernels[i]);
-        CHECK(!memcmp(strided, native, out_bytes),
-              "%s: page %d, d %d/%d, window %d: native and strided differ", kernels[i],
-              s->page_size, s->d_qk, s->d_v, s->left);
+        if (!attend(f, s, true, kernels[i], native)) continue;
+        /* Values are below 1 in magnitude; bf16 pairs round the weights to bf16. */
+        const double room = strstr(kernels[i], "vnni") ? 0x1p-8 : 2e-6;
+        double worst = 0;
+        for (size_t e = 0; e < out_bytes / 4; e++) {
+            const double difference = fabs((double)native[e] - (double)expected[e]);
+            worst = difference >= worst || isnan(difference) ? difference : worst;
+        }
+        CHECK(worst <= room, "%s: page %d, d %d/%d, window %d: off by %g", kernels[i], s->page_size,
+              s->d_qk, s->d_v, s->left, worst);
     }
-    free(strided), free(native);
+    free(expected), free(native);
     release(f);
 }
 

@@ -6,7 +6,10 @@
 #include <math.h>
 
 #include "attention_cpu.h"
+#include "latent_row.h"
+
 #include "attention_tile.inl"
+#include "attention_direct.inl"
 #include "attention_native.inl"
 #include "attention_staging.inl"
 
@@ -41,47 +44,51 @@ static void load_queries(const tenon_attention_job *job, const tenon_attention_b
                          tenon_attention_scratch *scratch) {
     const DLTensor *q = job->args->q;
     const int32_t bytes = q->dtype.bits / 8;
-    const float scale = query_scale(job, block);
     const uint8_t *base =
         (const uint8_t *)tenon_data(q) +
         (block->sequence->first_token + block->first_query) * q->strides[0] * bytes;
-    for (int32_t r = 0; r < block->n_rows; r++) {
-        const int64_t head = (int64_t)block->kv_head * job->group + r % job->group;
-        const uint8_t *row = base + (r / job->group * q->strides[0] + head * q->strides[1]) * bytes;
-        int32_t *out = scratch->q + (int64_t)r * job->q_stride;
-        if (job->q_convert)
-            job->q_convert(out, row, job->d_qk, scale);
-        else if (PACKED_PAIRS)
-            memcpy(out, row, (size_t)job->d_qk * 2);
-        else if (job->q_type == TENON_NUMBER_F32)
-            unpack_row(row, job->d_qk, (float *)out, TENON_NUMBER_F32);
-        else if (job->q_type == TENON_NUMBER_F16)
-            unpack_row(row, job->d_qk, (float *)out, TENON_NUMBER_F16);
-        else
-            unpack_row(row, job->d_qk, (float *)out, TENON_NUMBER_BF16);
-    }
+    int32_t *out = scratch->q;
+    for (int32_t h = 0; h < block->n_heads; h++)
+        for (int32_t r = 0; r < block->n_rows; r++, out += job->q_stride) {
+            const int64_t head = (int64_t)(block->kv_head + h) * job->group + r % job->group;
+            const uint8_t *row =
+                base + (r / job->group * q->strides[0] + head * q->strides[1]) * bytes;
+            memset(out, 0, (size_t)job->q_stride * sizeof *out);
+            if (job->q_convert)
+                job->q_convert(out, row, job->d_qk, 1);
+            else if (PACKED_PAIRS)
+                memcpy(out, row, (size_t)job->d_qk * 2);
+            else if (job->q_type == TENON_NUMBER_F32)
+                unpack_row(row, job->d_qk, (float *)out, TENON_NUMBER_F32);
+            else if (job->q_type == TENON_NUMBER_F16)
+                unpack_row(row, job->d_qk, (float *)out, TENON_NUMBER_F16);
+            else
+                unpack_row(row, job->d_qk, (float *)out, TENON_NUMBER_BF16);
+        }
 }
 
 /* Where each position of the tile lies; positions outside [first, end) read zeros, so that stale
  * slots never enter a sum. */
-static void find_rows(const tenon_attention_job *job, const tenon_attention_block *block,
-                      int32_t tile, int32_t first, int32_t end, const uint8_t *zeros,
-                      const uint8_t **k_rows, const uint8_t **v_rows) {
-    const int64_t k_head = block->kv_head * job->k_stride[2],
-                  v_head = block->kv_head * job->v_stride[2];
-    for (int32_t t = 0; t < TILE; t++) k_rows[t] = v_rows[t] = zeros;
+static void find_rows(const tenon_attention_job *job, const tenon_attention_cache *cache,
+                      const tenon_attention_block *block, int32_t tile, int32_t first, int32_t end,
+                      const uint8_t *zeros, const uint8_t **rows) {
+    const int64_t head = block->kv_head * cache->stride[2];
+    if (end - tile < TILE || first > tile)
+        for (int32_t t = 0; t < TILE; t++) rows[t] = zeros;
     for (int32_t j = first; j < end;) {
         const int32_t page = j / job->page_size, slot = j % job->page_size;
         const int32_t run = job->page_size - slot < end - j ? job->page_size - slot : end - j;
         const int64_t id = block->sequence->pages[page];
-        const uint8_t *k = job->k_data + id * job->k_stride[0] + slot * job->k_stride[1] + k_head;
-        const uint8_t *v = job->v_data + id * job->v_stride[0] + slot * job->v_stride[1] + v_head;
-        for (int32_t i = 0; i < run; i++) {
-            k_rows[j - tile + i] = k + i * job->k_stride[1];
-            v_rows[j - tile + i] = v + i * job->v_stride[1];
-        }
+        const uint8_t *row = cache->data + id * cache->stride[0] + slot * cache->stride[1] + head;
+        for (int32_t i = 0; i < run; i++) rows[j - tile + i] = row + i * cache->stride[1];
         j += run;
     }
+}
+
+/* The same rows of a KV head further on. */
+static void shift_rows(const uint8_t *const *rows, int32_t n, int64_t bytes, const uint8_t *zeros,
+                       const uint8_t **out) {
+    for (int32_t t = 0; t < n; t++) out[t] = rows[t] == zeros ? zeros : rows[t] + bytes;
 }
 
 /* -inf where the tree mask hides a new token from this row. */
@@ -100,27 +107,49 @@ static void apply_tree(const tenon_attention_job *job, const tenon_attention_seq
 
 static const float lane_numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
+/* The rows of one KV head, while a tile passes. */
+typedef struct head_rows {
+    int32_t kv_head;
+    float logit_scale;
+    const float *k_scales, *v_scales; /* [TILE], or NULL */
+    float *logits;
+    int32_t *weights;
+    uint64_t *visible; /* NULL: nobody asks */
+    tenon_attention_state state;
+} head_rows;
+
+static void see(const tenon_attention_job *job, const vf32 *x, uint64_t *visible) {
+    float logit[TILE];
+    (void)job;
+    *visible = 0;
+    for (int i = 0; i < TILE_VECTORS; i++) vf32_store(logit + i * V_LANES, x[i]);
+    for (int t = 0; t < TILE; t++) *visible |= (uint64_t)(logit[t] != -INFINITY) << t;
+}
+
 /* One row's logits to weights; its running maximum, sum and output follow. */
 static void soften_row(const tenon_attention_job *job, const tenon_attention_block *block,
-                       int32_t tile, int32_t r, const tenon_attention_scratch *scratch,
-                       tenon_attention_state *state) {
+                       int32_t tile, int32_t r, const head_rows *head) {
     const tenon_attention_sequence *s = block->sequence;
+    const tenon_attention_state *state = &head->state;
     const int32_t query = block->first_query + r / job->group;
-    float *logits = scratch->logits + (int64_t)r * TILE, *sums = state->sum + r * V_LANES;
+    float *logits = head->logits + (int64_t)r * TILE, *sums = state->sum + r * V_LANES;
     int32_t first, end;
     vf32 x[TILE_VECTORS];
     tenon_attention_visible(job, s, query, &first, &end);
     UNROLL for (int i = 0; i < TILE_VECTORS; i++) x[i] =
-        vf32_mul(vf32_load(logits + i * V_LANES), vf32_set1(job->logit_scale));
+        vf32_mul(vf32_load(logits + i * V_LANES), vf32_set1(head->logit_scale));
+    if (head->k_scales)
+        UNROLL for (int i = 0; i < TILE_VECTORS; i++) x[i] =
+            vf32_mul(x[i], vf32_load(head->k_scales + i * V_LANES));
     if (job->softcap > 0)
         for (int i = 0; i < TILE_VECTORS; i++)
             x[i] = vf32_mul(vf32_tanh(x[i]), vf32_set1(job->softcap));
     if (job->args->alibi_slopes) {
         const DLTensor *t = job->args->alibi_slopes;
-        const int64_t head = (int64_t)block->kv_head * job->group + r % job->group;
+        const int64_t q_head = (int64_t)head->kv_head * job->group + r % job->group;
         const int64_t at = t->ndim == 2
-                               ? (s - job->sequences) * t->strides[0] + head * t->strides[1]
-                               : head * t->strides[0];
+                               ? (s - job->sequences) * t->strides[0] + q_head * t->strides[1]
+                               : q_head * t->strides[0];
         const float slope = ((const float *)tenon_data(t))[at] * 1.44269504088896341f;
         const float distance = (float)(tile - (s->kv_length - s->n_queries + query));
         for (int i = 0; i < TILE_VECTORS; i++) {
@@ -129,7 +158,7 @@ static void soften_row(const tenon_attention_job *job, const tenon_attention_blo
             x[i] = vf32_fma(j, vf32_set1(slope), x[i]);
         }
     }
-    if (first > tile || end < tile + TILE) {
+    if (first > tile || end - tile < TILE) {
         const vf32 low = vf32_set1((float)(first - tile)), high = vf32_set1((float)(end - tile)),
                    hidden = vf32_set1(-INFINITY);
         for (int i = 0; i < TILE_VECTORS; i++) {
@@ -142,6 +171,7 @@ static void soften_row(const tenon_attention_job *job, const tenon_attention_blo
         apply_tree(job, s, query, tile, logits);
         for (int i = 0; i < TILE_VECTORS; i++) x[i] = vf32_load(logits + i * V_LANES);
     }
+    if (head->visible) see(job, x, head->visible + r);
     vf32 top = x[0];
     UNROLL for (int i = 1; i < TILE_VECTORS; i++) top = vf32_max(top, x[i]);
     float max = vf32_reduce_max(top);
@@ -160,104 +190,40 @@ static void soften_row(const tenon_attention_job *job, const tenon_attention_blo
         sum = vf32_add(sum, x[i]);
     }
     vf32_store(sums, sum);
+    if (head->v_scales)
+        UNROLL for (int i = 0; i < TILE_VECTORS; i++) x[i] =
+            vf32_mul(x[i], vf32_load(head->v_scales + i * V_LANES));
 #if PACKED_PAIRS
     UNROLL for (int i = 0; i < TILE_VECTORS; i += 2) vf32_store_bf16_pair(
-        (uint16_t *)scratch->weights + (int64_t)r * TILE + i * V_LANES, x[i], x[i + 1]);
+        (uint16_t *)head->weights + (int64_t)r * TILE + i * V_LANES, x[i], x[i + 1]);
 #else
     UNROLL for (int i = 0; i < TILE_VECTORS; i++) vf32_store(logits + i * V_LANES, x[i]);
 #endif
 }
 
-/* Pointers to the rows of a tile, or to its groups in the native layout. */
-typedef struct tile_rows {
-    const uint8_t *k[TILE], *v[TILE];
-    int32_t first, end; /* positions that somebody sees */
-} tile_rows;
+#include "attention_values.inl"
+#include "attention_long.inl"
+#include "attention_short.inl"
 
-static void find_tile(const tenon_attention_job *job, const tenon_attention_block *block,
-                      int32_t tile, int32_t end, const uint8_t *zeros, tile_rows *rows) {
-    rows->first = block->kv_first > tile ? block->kv_first : tile;
-    rows->end = end < tile + TILE ? end : tile + TILE;
-    if (job->native)
-        find_groups(job, block, tile, rows->first, rows->end, zeros, rows->k, rows->v);
-    else
-        find_rows(job, block, tile, rows->first, rows->end, zeros, rows->k, rows->v);
-}
-
-static void pack_k_tile(const tenon_attention_job *job, const tenon_attention_block *block,
-                        const tile_rows *rows, const tile_rows *next, int32_t tile,
-                        int32_t n_vectors, const tenon_attention_scratch *scratch) {
-    const uint8_t *staged[TILE];
-    if (job->native) {
-        unpack_k_groups(rows->k, (rows->end - tile + GROUP - 1) / GROUP, job->d_qk, scratch->k);
-    } else if (job->k_stage.convert) {
-        stage_rows(job, block, &job->k_stage, rows->k, tile, rows->first, rows->end,
-                   n_vectors * V_LANES, scratch->staged, staged);
-        pack_k(staged, staged, n_vectors, (job->d_qk * 4 + 15) & ~15, scratch->k, TENON_NUMBER_F32);
-    } else {
-        pack_k(rows->k, next->k, n_vectors, job->k_row_bytes, scratch->k, job->kv_type);
-    }
-}
-
-static void pack_v_tile(const tenon_attention_job *job, const tenon_attention_block *block,
-                        const tile_rows *rows, const tile_rows *next, int32_t tile,
-                        int32_t n_positions, const tenon_attention_scratch *scratch) {
-    const uint8_t *staged[TILE];
-    if (job->native) {
-        unpack_v_groups(rows->v, rows->first - tile, rows->end - tile, job->d_v, scratch->v,
-                        job->out_stride);
-    } else if (job->v_stage.convert) {
-        stage_rows(job, block, &job->v_stage, rows->v, tile, rows->first, rows->end, n_positions,
-                   scratch->staged, staged);
-        pack_v(staged, staged, n_positions, job->d_v, scratch->v, job->out_stride,
-               TENON_NUMBER_F32);
-    } else {
-        pack_v(rows->v, next->v, n_positions, job->d_v, scratch->v, job->out_stride, job->kv_type);
-    }
-}
-
+/* Sums that are no numbers come from values that are none, which may have met weights of 0: again,
+ * with such values apart. */
 static void accumulate(const tenon_attention_job *job, const tenon_attention_block *block,
                        int32_t first, int32_t end, tenon_attention_scratch *scratch,
                        tenon_attention_state *state) {
-    const int32_t k_depth = PACKED_PAIRS ? job->d_qk / 2 : job->d_qk, n_rows = block->n_rows;
-    tile_rows rows[2];
-    for (int32_t r = 0; r < n_rows; r++) {
-        state->max[r] = -INFINITY;
-        vf32_store(state->sum + r * V_LANES, vf32_zero());
-    }
-    memset(state->out, 0, (size_t)n_rows * (size_t)job->out_stride * sizeof(float));
-    if (first < block->kv_first / TILE * TILE) first = block->kv_first / TILE * TILE;
-    if (first >= end) return;
-    find_tile(job, block, first, end, scratch->zeros, &rows[0]);
-    for (int32_t tile = first; tile < end; tile += TILE) {
-        tile_rows *now = &rows[(tile - first) / TILE % 2],
-                  *next = &rows[((tile - first) / TILE + 1) % 2];
-        look_ahead next_k = {.rows = next->k}, next_v = {.rows = next->v};
-        if (tile + TILE < end) {
-            find_tile(job, block, tile + TILE, end, scratch->zeros, next);
-            next_k.n_rows = next_v.n_rows = job->native ? TILE / GROUP
-                                            : job->k_stage.convert
-                                                ? TILE
-                                                : 0; /* else packing looks ahead */
-            next_k.row_bytes = job->k_row_bytes, next_v.row_bytes = job->v_row_bytes;
-        } else {
-            next = now;
+    const int32_t n_rows = block->n_heads * block->n_rows;
+    for (int apart = 0; apart < 2; apart++) {
+        for (int32_t r = 0; r < n_rows; r++) {
+            state->max[r] = -INFINITY;
+            vf32_store(state->sum + r * V_LANES, vf32_zero());
         }
-        const int32_t n_vectors = (now->end - tile + V_LANES - 1) / V_LANES;
-        const int32_t n_positions = (now->end - tile + 1) & ~1;
-        pack_k_tile(job, block, now, next, tile, n_vectors, scratch);
-        multiply(scratch->q, job->q_stride, scratch->k, TILE, scratch->logits, TILE, n_rows,
-                 k_depth, n_vectors, true, &next_k);
-        for (int32_t r = 0; r < n_rows; r++) soften_row(job, block, tile, r, scratch, state);
-        pack_v_tile(job, block, now, next, tile, n_positions, scratch);
-#if PACKED_PAIRS
-        multiply(scratch->weights, TILE / 2, scratch->v, job->out_stride, state->out,
-                 job->out_stride, n_rows, n_positions / 2, job->out_stride / V_LANES, false,
-                 &next_v);
-#else
-        multiply((const int32_t *)scratch->logits, TILE, scratch->v, job->out_stride, state->out,
-                 job->out_stride, n_rows, n_positions, job->out_stride / V_LANES, false, &next_v);
-#endif
+        memset(state->out, 0, (size_t)n_rows * (size_t)job->out_stride * sizeof(float));
+        if (first < block->kv_first / TILE * TILE) first = block->kv_first / TILE * TILE;
+        if (first >= end) return;
+        if (block->sequence->short_rows)
+            accumulate_short(job, block, first, end, apart, scratch, state);
+        else
+            accumulate_long(job, block, first, end, apart, scratch, state);
+        if (all_finite(state->out, (int64_t)n_rows * job->out_stride)) return;
     }
 }
 
@@ -289,37 +255,41 @@ V_INLINE void store_any_n(void *p, vf32 x, int n, tenon_number type) {
         vf32_store_bf16_n(p, x, n);
 }
 
-static void store(const tenon_attention_job *job, const tenon_attention_block *block,
-                  tenon_attention_state *state) {
+static void store_row(const tenon_attention_job *job, int64_t token, int64_t head, float max,
+                      float sum, const float *sums) {
     const DLTensor *out = job->args->out, *lse = job->args->lse, *sinks = job->args->sinks;
     const int32_t bytes = job->out_type == TENON_NUMBER_F32 ? 4 : 2;
-    for (int32_t r = 0; r < block->n_rows; r++) {
-        const int64_t token = block->sequence->first_token + block->first_query + r / job->group;
-        const int64_t head = (int64_t)block->kv_head * job->group + r % job->group;
-        const float *sums = state->out + (int64_t)r * job->out_stride;
-        uint8_t *row =
-            (uint8_t *)tenon_data(out) + (token * out->strides[0] + head * out->strides[1]) * bytes;
-        const float sum = vf32_reduce_add(vf32_load(state->sum + r * V_LANES));
-        float weight = sum, scale = 1.0f;
-        if (sinks && state->max[r] != -INFINITY) {
-            const float sink =
-                (float)tenon_number_load(tenon_number_of(sinks->dtype), tenon_data(sinks),
-                                         head * sinks->strides[0]) *
-                1.44269504088896341f;
-            const float max = sink > state->max[r] ? sink : state->max[r];
-            scale = weight_of(state->max[r], max);
-            weight = weight * scale + weight_of(sink, max);
-        }
-        scale = state->max[r] == -INFINITY && sum == 0 ? 0.0f : scale / weight;
-        for (int32_t i = 0; i < job->d_v; i += V_LANES)
-            store_any_n(row + i * bytes, vf32_mul(vf32_load(sums + i), vf32_set1(scale)),
-                        job->d_v - i < V_LANES ? job->d_v - i : V_LANES, job->out_type);
-        if (lse) {
-            const float log2_sum = sum == 0 ? -INFINITY : state->max[r] + log2f(sum);
-            ((float *)tenon_data(lse))[token * lse->strides[0] + head * lse->strides[1]] =
-                job->args->flags & TENON_ATTENTION_LSE_BASE2 ? log2_sum
-                                                             : log2_sum * 0.693147180559945309f;
-        }
+    uint8_t *row =
+        (uint8_t *)tenon_data(out) + (token * out->strides[0] + head * out->strides[1]) * bytes;
+    float weight = sum, scale = 1.0f;
+    if (sinks && max != -INFINITY) {
+        const float sink = (float)tenon_number_load(tenon_number_of(sinks->dtype),
+                                                    tenon_data(sinks), head * sinks->strides[0]) *
+                           1.44269504088896341f;
+        const float top = sink > max ? sink : max;
+        scale = weight_of(max, top);
+        weight = weight * scale + weight_of(sink, top);
+    }
+    scale = max == -INFINITY && sum == 0 ? 0.0f : scale / weight;
+    for (int32_t i = 0; i < job->d_v; i += V_LANES)
+        store_any_n(row + i * bytes, vf32_mul(vf32_load(sums + i), vf32_set1(scale)),
+                    job->d_v - i < V_LANES ? job->d_v - i : V_LANES, job->out_type);
+    if (lse) {
+        const float log2_sum = sum == 0 ? -INFINITY : max + log2f(sum);
+        ((float *)tenon_data(lse))[token * lse->strides[0] + head * lse->strides[1]] =
+            job->args->flags & TENON_ATTENTION_LSE_BASE2 ? log2_sum
+                                                         : log2_sum * 0.693147180559945309f;
+    }
+}
+
+static void store(const tenon_attention_job *job, const tenon_attention_block *block,
+                  tenon_attention_state *state) {
+    for (int32_t i = 0; i < block->n_heads * block->n_rows; i++) {
+        const int32_t r = i % block->n_rows;
+        store_row(job, block->sequence->first_token + block->first_query + r / job->group,
+                  (int64_t)(block->kv_head + i / block->n_rows) * job->group + r % job->group,
+                  state->max[i], vf32_reduce_add(vf32_load(state->sum + i * V_LANES)),
+                  state->out + (int64_t)i * job->out_stride);
     }
 }
 
@@ -327,6 +297,9 @@ static const tenon_attention_engine attention_engine = {
     .lanes = V_LANES,
     .pairs = PACKED_PAIRS,
     .converters = ATTENTION_CONVERTERS,
+#ifdef ATTENTION_DECODERS
+    .decoders = ATTENTION_DECODERS,
+#endif
     .load_queries = load_queries,
     .accumulate = accumulate,
     .fold = fold,

@@ -12,7 +12,8 @@ enum { TILE = TENON_ATTENTION_TILE, TILE_VECTORS = TILE / V_LANES };
 /* Registers: ROWS x COLUMNS accumulators, COLUMNS of b, one of a: 29 of 32, or 15 of 16. */
 enum { BLOCK_ROWS = 6, BLOCK_COLUMNS = V_LANES == 16 ? 4 : 2 };
 
-#define UNROLL V_UNROLL(8)
+#define UNROLL   V_UNROLL(8)
+#define UNROLL16 V_UNROLL(16)
 
 V_INLINE vf32 multiply_add(vf32 c, const int32_t *a, vi32 b) {
 #if PACKED_PAIRS

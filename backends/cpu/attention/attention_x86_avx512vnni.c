@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Attention on AVX-512 with VNNI and BF16: both products by dpbf16, two multiplications in a lane;
- * queries and cache in bf16. */
+ * queries and caches in bf16, or in fp8 or int8,
+ * which bf16 holds exactly. */
 #include "simd_x86_avx512vnni.h"
 
-#define ATTENTION_CONVERTERS NULL
+#include "row_decode.h"
+
+#define ATTENTION_CONVERTERS &tenon_row_converters_x86_avx512
+#define ATTENTION_DECODERS   &tenon_row_decoders_x86_avx512vnni
 #include "attention_cpu.inl"
 
 static const char *why_not(const tenon_problem *problem, tenon_reason *reason) {
-    const tenon_attention_args *a = problem->args;
-    const bool native = a->flags & TENON_ATTENTION_NATIVE_CACHE;
-    if (tenon_number_of(a->q->dtype) != TENON_NUMBER_BF16 ||
-        (!native && tenon_number_of(a->k->dtype) != TENON_NUMBER_BF16))
-        return tenon_decline(reason, "takes queries and caches in bf16 only");
     return tenon_attention_cpu_why_not(problem, &attention_engine, reason);
 }
 

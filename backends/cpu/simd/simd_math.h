@@ -3,6 +3,15 @@
 #ifndef TENON_SIMD_MATH_H
 #define TENON_SIMD_MATH_H
 
+#ifndef V_HAS_ADD_ACROSS
+/* Lane i: the sum of the lanes of v[i], each added up in the same order. */
+V_INLINE vf32 vf32_add_across(const vf32 v[V_LANES]) {
+    float sum[V_LANES];
+    for (int i = 0; i < V_LANES; i++) sum[i] = vf32_reduce_add(v[i]);
+    return vf32_load(sum);
+}
+#endif
+
 /* e^x by 2^n * p(r), |r| <= ln2/2, degree 6: within 2 ulp; 0 below -104, inf above 88.73, NaN
  * stays. */
 V_INLINE vf32 vf32_exp(vf32 x) {

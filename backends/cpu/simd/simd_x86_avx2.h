@@ -271,6 +271,14 @@ V_INLINE void vi32_gather_16_bytes(const uint8_t *const *rows, ptrdiff_t offset,
 }
 
 /* a * 2^n for integral n in [-152, 129], in two steps so that each factor is a normal number. */
+/* Lane i: the sum of the lanes of v[i], each added up in the same order. */
+#define V_HAS_ADD_ACROSS 1
+V_INLINE vf32 vf32_add_across(const vf32 v[V_LANES]) {
+    const vf32 a = _mm256_hadd_ps(_mm256_hadd_ps(v[0], v[1]), _mm256_hadd_ps(v[2], v[3]));
+    const vf32 b = _mm256_hadd_ps(_mm256_hadd_ps(v[4], v[5]), _mm256_hadd_ps(v[6], v[7]));
+    return _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
+}
+
 V_INLINE vf32 vf32_scale_by_power(vf32 a, vf32 n) {
     const __m256i i = _mm256_cvtps_epi32(n);
     const __m256i half = _mm256_srai_epi32(i, 1), rest = _mm256_sub_epi32(i, half);

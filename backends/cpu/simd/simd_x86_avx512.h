@@ -235,6 +235,23 @@ V_INLINE vi32 vi32_dot_code8(vi32 acc, vi32 code, vi32 s8) {
 V_INLINE vf32 vf32_dot_bf16(vf32 acc, vi32 a, vi32 b) {
     return _mm512_dpbf16_ps(acc, (__m512bh)a, (__m512bh)b);
 }
+/* 16-bit elements of a and b in turns. Within 128 bits: vf32_zip_order says of which elements. */
+V_INLINE void vi32_zip16(vi32 a, vi32 b, vi32 out[2]) {
+    out[0] = _mm512_unpacklo_epi16(a, b);
+    out[1] = _mm512_unpackhi_epi16(a, b);
+}
+/* 2 V_LANES floats in order to the order in which vi32_zip16 leaves elements, and back. */
+V_INLINE void vf32_zip_order(vf32 x[2]) {
+    const vf32 even = _mm512_shuffle_f32x4(x[0], x[1], 0x88);
+    x[1] = _mm512_shuffle_f32x4(x[0], x[1], 0xdd);
+    x[0] = even;
+}
+V_INLINE void vf32_zip_order_back(vf32 x[2]) {
+    const vf32 low = _mm512_shuffle_f32x4(x[0], x[1], 0x44),
+               high = _mm512_shuffle_f32x4(x[0], x[1], 0xee);
+    x[0] = _mm512_shuffle_f32x4(low, low, 0xd8);
+    x[1] = _mm512_shuffle_f32x4(high, high, 0xd8);
+}
 /* Both vectors, one after the other, to bf16 in one instruction. Flushes subnormals, as the
  * products do. */
 V_INLINE void vf32_store_bf16_pair(uint16_t *p, vf32 first, vf32 second) {
@@ -279,6 +296,27 @@ V_INLINE void vi32_gather_16_bytes(const uint8_t *const *rows, ptrdiff_t offset,
     out[1] = _mm512_unpackhi_epi64(a, b);
     out[2] = _mm512_unpacklo_epi64(c, d);
     out[3] = _mm512_unpackhi_epi64(c, d);
+}
+
+/* Lane i: the sum of the lanes of v[i], each added up in the same order. */
+#define V_HAS_ADD_ACROSS 1
+V_INLINE vf32 vf32_add_across(const vf32 v[V_LANES]) {
+    vf32 a[8], b[4];
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++)
+        a[i] = _mm512_add_ps(_mm512_unpacklo_ps(v[2 * i], v[2 * i + 1]),
+                             _mm512_unpackhi_ps(v[2 * i], v[2 * i + 1]));
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        const __m512d x = _mm512_castps_pd(a[2 * i]), y = _mm512_castps_pd(a[2 * i + 1]);
+        b[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(x, y)),
+                             _mm512_castpd_ps(_mm512_unpackhi_pd(x, y)));
+    }
+    const vf32 c = _mm512_add_ps(_mm512_shuffle_f32x4(b[0], b[1], 0x44),
+                                 _mm512_shuffle_f32x4(b[0], b[1], 0xee)),
+               d = _mm512_add_ps(_mm512_shuffle_f32x4(b[2], b[3], 0x44),
+                                 _mm512_shuffle_f32x4(b[2], b[3], 0xee));
+    return _mm512_add_ps(_mm512_shuffle_f32x4(c, d, 0x88), _mm512_shuffle_f32x4(c, d, 0xdd));
 }
 
 V_INLINE vf32 vf32_scale_by_power(vf32 a, vf32 n) {

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Short sequences: few rows, so that nothing is worth packing. Keys and values are multiplied where
+ * they lie, all KV heads of a tile together: a page is walked once, in the order of memory.
+ * Included by attention_cpu.inl.
+ *
+ *     logits   tokens x rows accumulators over d, added across at the end     (strided)
+ *              rows x 64 positions, one line of 16 positions at a time        (native)
+ *     values   rows x columns accumulators over the positions; bf16 pairs two positions by a zip
+ */
+
+/* Elements that one register of keys or queries holds. */
+enum { DOT_STEP = PACKED_PAIRS ? 2 * V_LANES : V_LANES };
+
+/* Lines of memory, asked for in its order while others are worked on: pages are beyond what the
+ * hardware foresees. */
+typedef struct walk {
+    const uint8_t *const *rows;
+    const uint8_t *zeros;
+    int64_t head_stride;
+    int32_t n_rows, n_heads, row_bytes;
+    bool heads_inner;
+    int32_t row, head, left;
+    const uint8_t *at;
+} walk;
+
+static walk walk_of(const tenon_attention_cache *cache, bool native, const uint8_t *const *rows,
+                    int32_t n_rows, int32_t n_heads, const uint8_t *zeros) {
+    walk w = {.rows = rows,
+              .zeros = zeros,
+              .head_stride = cache->stride[2],
+              .n_rows = n_rows,
+              .n_heads = n_heads,
+              .row_bytes = cache->row_bytes,
+              .heads_inner = !native && cache->stride[2] < cache->stride[1]};
+    if (w.heads_inner && w.head_stride == w.row_bytes) w.row_bytes *= n_heads, w.n_heads = 1;
+    w.left = w.n_rows ? w.row_bytes : 0;
+    w.at = w.n_rows ? rows[0] : NULL;
+    return w;
+}
+
+static void next_row(walk *w) {
+    if (w->heads_inner) {
+        if (++w->head == w->n_heads) w->head = 0, w->row++;
+        if (w->row == w->n_rows) return;
+    } else {
+        if (++w->row == w->n_rows) w->row = 0, w->head++;
+        if (w->head == w->n_heads) {
+            w->row = w->n_rows;
+            return;
+        }
+    }
+    w->at = w->rows[w->row];
+    if (w->at != w->zeros) w->at += w->head * w->head_stride;
+    w->left = w->row_bytes;
+}
+
+V_INLINE void ask_for(walk *w, int32_t n_lines) {
+    for (int32_t i = 0; i < n_lines && w->left > 0; i++) {
+        v_prefetch(w->at);
+        w->at += 64;
+        if ((w->left -= 64) <= 0) next_row(w);
+    }
+}
+
+static int32_t lines_of(const walk *w) {
+    return w->n_rows * w->n_heads * ((w->row_bytes + 63) / 64);
+}
+
+/* ---- logits, strided ---- */
+
+V_INLINE vi32 load_step(const uint8_t *p, const tenon_number type) {
+#if PACKED_PAIRS
+    (void)type;
+    return vi32_load(p);
+#else
+    return vi32_from_bits(load_any(p, type));
+#endif
+}
+
+V_INLINE vi32 load_step_n(const uint8_t *p, int n, const tenon_number type) {
+#if PACKED_PAIRS
+    (void)type;
+    return vi32_load_n(p, n / 2);
+#else
+    return vi32_from_bits(load_any_n(p, n, type));
+#endif
+}
+
+V_INLINE vf32 step_multiply_add(vf32 c, vi32 a, vi32 b) {
+#if PACKED_PAIRS
+    return vf32_dot_bf16(c, a, b);
+#else
+    return vf32_fma(vf32_from_bits(a), vf32_from_bits(b), c);
+#endif
+}
+
+/* tokens, rows and type are constants where this is inlined; tokens * rows <= V_LANES. */
+V_INLINE void dot_block(const uint8_t *const *keys, const int32_t *q, int64_t q_stride, int32_t d,
+                        float *logits, const tenon_number type, const int tokens, const int rows) {
+    const int32_t bytes = type == TENON_NUMBER_F32 ? 4 : 2;
+    vf32 sum[V_LANES];
+    float sums[V_LANES];
+    UNROLL16 for (int i = 0; i < V_LANES; i++) sum[i] = vf32_zero();
+    int32_t i = 0;
+    for (; i + DOT_STEP <= d; i += DOT_STEP) {
+        vi32 k[V_LANES];
+        UNROLL16 for (int t = 0; t < tokens; t++) k[t] = load_step(keys[t] + i * bytes, type);
+        UNROLL for (int r = 0; r < rows; r++) {
+            const vi32 x = vi32_load(q + r * q_stride + i / (PACKED_PAIRS + 1));
+            UNROLL16 for (int t = 0; t < tokens; t++) sum[r * tokens + t] =
+                step_multiply_add(sum[r * tokens + t], x, k[t]);
+        }
+    }
+    if (i < d) UNROLL16 for (int t = 0; t < tokens; t++) {
+            const vi32 k = load_step_n(keys[t] + i * bytes, d - i, type);
+            UNROLL for (int r = 0; r < rows; r++) sum[r * tokens + t] = step_multiply_add(
+                sum[r * tokens + t], vi32_load(q + r * q_stride + i / (PACKED_PAIRS + 1)), k);
+        }
+    vf32_store(sums, vf32_add_across(sum));
+    UNROLL for (int r = 0; r < rows; r++)
+        memcpy(logits + r * TILE, sums + r * tokens, (size_t)tokens * sizeof(float));
+}
+
+/* V_LANES positions and all rows of one KV head. */
+V_INLINE void dot_positions(const uint8_t *const *keys, const int32_t *q, int64_t q_stride,
+                            int32_t d, int32_t n_rows, float *logits, const tenon_number type) {
+    enum { FEW = V_LANES / 4 };
+    int32_t r = 0;
+    for (; n_rows - r >= 3; r += 4) {
+        const int32_t rows = n_rows - r;
+        for (int t = 0; t < V_LANES; t += FEW)
+            if (rows >= 4)
+                dot_block(keys + t, q + r * q_stride, q_stride, d, logits + r * TILE + t, type, FEW,
+                          4);
+            else
+                dot_block(keys + t, q + r * q_stride, q_stride, d, logits + r * TILE + t, type, FEW,
+                          3);
+        if (rows == 3) return;
+    }
+    q += r * q_stride, logits += r * TILE;
+    if (n_rows - r == 2)
+        for (int t = 0; t < V_LANES; t += 2 * FEW)
+            dot_block(keys + t, q, q_stride, d, logits + t, type, 2 * FEW, 2);
+    else if (n_rows - r == 1)
+        dot_block(keys, q, q_stride, d, logits, type, V_LANES, 1);
+}
+
+static void dot_any(const uint8_t *const *keys, const int32_t *q, int64_t q_stride, int32_t d,
+                    int32_t n_rows, float *logits, tenon_number type) {
+    if (PACKED_PAIRS || type == TENON_NUMBER_BF16)
+        dot_positions(keys, q, q_stride, d, n_rows, logits, TENON_NUMBER_BF16);
+    else if (type == TENON_NUMBER_F16)
+        dot_positions(keys, q, q_stride, d, n_rows, logits, TENON_NUMBER_F16);
+    else
+        dot_positions(keys, q, q_stride, d, n_rows, logits, TENON_NUMBER_F32);
+}
+
+/* ---- values, strided ---- */
+
+/* out[rows, columns] += weights[rows, positions] x values[positions, columns], columns from the
+ * first of `values` on; vectors (even for pairs) and rows are constants. */
+V_INLINE void add_block(const uint8_t *const *values, int32_t n_positions, const int32_t *weights,
+                        float *out, int64_t out_stride, int32_t column, int32_t d, walk *ahead,
+                        int32_t lines, const tenon_number type, const int rows, const int vectors) {
+    const int32_t bytes = type == TENON_NUMBER_F32 ? 4 : 2;
+    const bool whole = column + vectors * V_LANES <= d;
+    vf32 sum[4][8];
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int c = 0; c < vectors; c++) sum[r][c] =
+        vf32_load(out + r * out_stride + column + c * V_LANES);
+#if PACKED_PAIRS
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int c = 0; c < vectors; c += 2)
+        vf32_zip_order(&sum[r][c]);
+    for (int32_t t = 0; t < n_positions; t += 2) {
+        vi32 pair[8];
+        ask_for(ahead, lines);
+        UNROLL for (int c = 0; c < vectors; c += 2) {
+            const int32_t at = (column + c * V_LANES) * bytes;
+            const int left = d - column - c * V_LANES;
+            if (whole)
+                vi32_zip16(vi32_load(values[t] + at), vi32_load(values[t + 1] + at), &pair[c]);
+            else if (left > 0)
+                vi32_zip16(vi32_load_n(values[t] + at, left < 2 * V_LANES ? left / 2 : V_LANES),
+                           vi32_load_n(values[t + 1] + at, left < 2 * V_LANES ? left / 2 : V_LANES),
+                           &pair[c]);
+            else
+                pair[c] = pair[c + 1] = vi32_zero();
+        }
+        UNROLL for (int r = 0; r < rows; r++) {
+            const vi32 w = vi32_set1(weights[r * (TILE / 2) + t / 2]);
+            UNROLL for (int c = 0; c < vectors; c++) sum[r][c] =
+                vf32_dot_bf16(sum[r][c], w, pair[c]);
+        }
+    }
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int c = 0; c < vectors; c += 2)
+        vf32_zip_order_back(&sum[r][c]);
+#else
+    for (int32_t t = 0; t < n_positions; t++) {
+        vf32 v[8];
+        ask_for(ahead, lines);
+        UNROLL for (int c = 0; c < vectors; c++) {
+            const uint8_t *at = values[t] + (column + c * V_LANES) * bytes;
+            const int left = d - column - c * V_LANES;
+            v[c] = whole      ? load_any(at, type)
+                   : left > 0 ? load_any_n(at, left < V_LANES ? left : V_LANES, type)
+                              : vf32_zero();
+        }
+        UNROLL for (int r = 0; r < rows; r++) {
+            float x;
+            memcpy(&x, weights + r * TILE + t, 4);
+            const vf32 w = vf32_set1(x);
+            UNROLL for (int c = 0; c < vectors; c++) sum[r][c] = vf32_fma(w, v[c], sum[r][c]);
+        }
+    }
+#endif
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int c = 0; c < vectors; c++)
+        vf32_store(out + r * out_stride + column + c * V_LANES, sum[r][c]);
+}
+
+/* Vectors of a block: 4 rows fill the registers with 16 (AVX2: 8) sums. */
+enum { FEW_VECTORS = V_LANES == 16 ? 4 : 2, MANY_VECTORS = 2 * FEW_VECTORS };
+
+#define ADD_ROWS(ROWS, VECTORS)                                                                    \
+    for (int32_t column = 0; column < out_stride; column += (VECTORS) * V_LANES)                   \
+        if (out_stride - column >= (VECTORS) * V_LANES)                                            \
+            add_block(values, n_positions, weights, out, out_stride, column, d, ahead, lines,      \
+                      type, ROWS, VECTORS);                                                        \
+        else                                                                                       \
+            for (; column < out_stride; column += 2 * V_LANES)                                     \
+                add_block(values, n_positions, weights, out, out_stride, column, d, ahead, lines,  \
+                          type, ROWS, 2);
+
+V_INLINE void add_rows(const uint8_t *const *values, int32_t n_positions, const int32_t *weights,
+                       float *out, int32_t out_stride, int32_t d, int32_t n_rows, walk *ahead,
+                       int32_t lines, const tenon_number type) {
+    enum { WEIGHTS_STRIDE = PACKED_PAIRS ? TILE / 2 : TILE };
+    for (; n_rows > 0; n_rows -= 4, weights += 4 * WEIGHTS_STRIDE, out += 4 * out_stride) {
+        if (n_rows >= 4) {
+            ADD_ROWS(4, FEW_VECTORS)
+        } else if (n_rows == 3) {
+            ADD_ROWS(3, FEW_VECTORS)
+        } else if (n_rows == 2) {
+            ADD_ROWS(2, MANY_VECTORS)
+        } else {
+            ADD_ROWS(1, MANY_VECTORS)
+        }
+    }
+}
+
+static void add_any(const uint8_t *const *values, int32_t n_positions, const int32_t *weights,
+                    float *out, int32_t out_stride, int32_t d, int32_t n_rows, walk *ahead,
+                    int32_t lines, tenon_number type) {
+    if (PACKED_PAIRS || type == TENON_NUMBER_BF16)
+        add_rows(values, n_positions, weights, out, out_stride, d, n_rows, ahead, lines,
+                 TENON_NUMBER_BF16);
+    else if (type == TENON_NUMBER_F16)
+        add_rows(values, n_positions, weights, out, out_stride, d, n_rows, ahead, lines,
+                 TENON_NUMBER_F16);
+    else
+        add_rows(values, n_positions, weights, out, out_stride, d, n_rows, ahead, lines,
+                 TENON_NUMBER_F32);
+}

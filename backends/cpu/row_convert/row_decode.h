@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Many rows of a quantized cache to bf16 at once, exactly and without their scales: tables of 128
+ * bytes in registers, a few instructions for 64 elements. */
+#ifndef TENON_ROW_DECODE_H
+#define TENON_ROW_DECODE_H
+
+#include "row_convert.h"
+
+enum { TENON_ROW_DECODE_STEP = 64 };
+
+/* out[r * out_stride ..] = rows[r][0 .. n) for r in [0, n_rows), and zeros from n to the next
+ * multiple of TENON_ROW_DECODE_STEP, for which there must be room. */
+typedef void (*tenon_rows_decode_fn)(uint16_t *out, int64_t out_stride, const uint8_t *const *rows,
+                                     int32_t n_rows, int32_t n);
+
+typedef struct tenon_row_decoders {
+    tenon_rows_decode_fn from[TENON_ROW_TYPES]; /* by tenon_number; NULL: none */
+    tenon_rows_decode_fn
+        fp8_ds; /* the first n elements of FP8_DS rows, times their scales, rounded */
+} tenon_row_decoders;
+
+#if defined(__x86_64__)
+extern const tenon_row_decoders tenon_row_decoders_x86_avx512vnni;
+#endif
+
+#endif /* TENON_ROW_DECODE_H */
