@@ -18,14 +18,27 @@ static const bench_limits *limits_of(bench_call *call, int32_t n_threads) {
     return limits;
 }
 
+/* What the string says, and which kernel would run: asked without memory for any tensor. */
 static void list(const bench_library *library, const char *text, bench_result *result) {
+    tenon_error error = {.struct_size = sizeof error};
+    tenon_query query = {.struct_size = sizeof query};
     bench_problem *p = calloc(1, sizeof *p);
-    result->status = p && bench_parse(library->api, text, p) ? BENCH_LISTED : BENCH_INVALID;
+    result->status = BENCH_INVALID;
     if (!p) return;
-    if (result->status == BENCH_LISTED)
-        bench_print(library->api, p, result->detail, sizeof result->detail);
-    else
+    if (!bench_parse(library->api, text, p)) {
         snprintf(result->detail, sizeof result->detail, "%s", p->message);
+    } else if (library->api->query(library->context, p->info->op, p->args.bytes, NULL, &query,
+                                   &error)) {
+        snprintf(result->detail, sizeof result->detail, "%s", error.text);
+    } else if (query.status) {
+        result->status =
+            query.status == TENON_STATUS_UNSUPPORTED ? BENCH_UNSUPPORTED : BENCH_INVALID;
+        snprintf(result->detail, sizeof result->detail, "%s", query.reason);
+    } else {
+        result->status = BENCH_LISTED;
+        snprintf(result->kernel, sizeof result->kernel, "%s", query.kernel);
+        bench_print(library->api, p, result->detail, sizeof result->detail);
+    }
     bench_free(p);
     free(p);
 }

@@ -13,7 +13,7 @@
 
 /* X(name, is_failure, doc) */
 #define BENCH_STATUS_LIST(X)                                                                       \
-    X(LISTED, 0, "parsed, not run")                                                                \
+    X(LISTED, 0, "understood, not run")                                                            \
     X(PASSED, 0, "agrees with the reference")                                                      \
     X(MEASURED, 0, "timed")                                                                        \
     X(SKIPPED, 0, "this machine cannot hold it; the reason follows")                               \

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,26 @@ def test_two_libraries_alternate():
 def test_what_does_not_fit_is_skipped():
     record = records("matmul a=bf16[1,1048576] w=bf16[8388608,1048576] out=bf16[1,8388608]")["results"][0]
     assert record["status"] == "SKIPPED" and "needs 17592" in record["detail"]
+
+
+def test_model_files_are_those_of_the_script():
+    done = subprocess.run([sys.executable, str(Path(__file__).with_name("model_shapes.py")), "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_problem_of_the_models_is_taken():
+    files = sorted((Path(__file__).parent / "inputs").glob("model_*"))
+    assert len(files) == 19
+    for path in files:
+        done = bench("--mode=L", "--strict", f"--batch={path}", check=False)
+        assert done.returncode == 0, f"{path.name}:\n" + "\n".join(line for line in done.stdout.splitlines() if not line.startswith("LISTED"))
+
+
+def test_work_of_an_expert_parallel_shard(tmp_path):
+    # 2 of 8 experts are here; ids 0 and 5 are asked for, so one expert's weights are read, and one pair is multiplied.
+    line = ("moe x=bf16[2,64] topk_weights=f32[2,1] topk_ids=i32[2,1]{0,5} expert_map=i32[8]{0,-1,-1,-1,1,-1,-1,-1} "
+            "gate_up=bf16[2,64,64] down=bf16[2,64,32] out=bf16[2,64] activation=SILU_GATED")
+    record = records("--threads=1", line)["results"][0]
+    assert record["operations"] == 2 * 3 * 32 * 64
+    small = 2 * 64 * 2 * 2 + 2 * 4 * 2 + 8 * 4  # x and out, weights and ids of pairs, the map
+    assert record["bytes"] == small + (64 * 64 + 64 * 32) * 2
