@@ -12,6 +12,8 @@ typedef struct matmul_state {
     tenon_panel_shape shape;
     tenon_panel_weights weights;
     tenon_panel_type a_type, out_type, bias_type;
+    bool quantized; /* activations come quantized: as a_rows says */
+    tenon_panel_rows a_rows;
     int64_t rows; /* of a round */
     tenon_blob_header header;
 } matmul_state;
@@ -21,23 +23,29 @@ typedef struct matmul_call {
     const uint8_t *a, *bias;
     uint8_t *out;
     int64_t a_stride, out_stride; /* bytes */
+    int64_t first;                /* row of the round */
 } matmul_call;
 
 static int32_t type_bytes(tenon_panel_type type) {
     return type == TENON_PANEL_TYPE_F32 ? 4 : 2;
 }
 
+static bool is_quantized(const tenon_matmul_args *a) {
+    tenon_panel_type type;
+    return (a->a_quant && a->a_quant->format != TENON_FORMAT_NONE) ||
+           !tenon_panel_type_of(a->a->dtype, &type);
+}
+
 static const char *why_not(const tenon_problem *problem, tenon_reason *reason, int int8) {
     const tenon_matmul_args *a = problem->args;
     tenon_panel_weights w;
     tenon_blob_header header;
-    tenon_panel_type type;
-    if ((a->a_quant && a->a_quant->format != TENON_FORMAT_NONE) ||
-        !tenon_panel_type_of(a->a->dtype, &type))
-        return tenon_decline(reason,
-                             "activations are quantized or not bf16, f16, f32 (format %d, "
-                             "dtype code %d)",
+    tenon_weight_view view;
+    if (int8 && is_quantized(a))
+        return tenon_decline(reason, "activations come quantized (format %d, dtype code %d)",
                              a->a_quant ? a->a_quant->format : 0, a->a->dtype.code);
+    if (is_quantized(a) && tenon_activation_view_from(a->a, a->a_quant, &view, reason))
+        return reason->text;
     if (int8 && a->compute == TENON_COMPUTE_EXACT)
         return tenon_decline(reason, "compute=EXACT, this kernel rounds activations to int8");
     const char *why = tenon_panel_weights_from(a->w, a->w_quant, &w, &header, reason);
@@ -84,6 +92,16 @@ static int32_t plan(tenon_kernel_plan *self, tenon_error *error) {
                                     .groups = st->weights.groups,
                                     .n_threads = tenon_cpu_threads(self),
                                     .sums_slots = 1};
+    st->quantized = is_quantized(a);
+    if (st->quantized) {
+        tenon_weight_view view;
+        const int32_t status = tenon_activation_view_from(a->a, a->a_quant, &view, &reason);
+        if (status)
+            return tenon_fail(error, status, TENON_OP_MATMUL, -1, "matmul: a: %s", reason.text);
+        tenon_panel_shape_rows(&st->shape, &view, &st->a_rows);
+        st->a_rows.decoder = tenon_row_decoder_for(self->kernel->needs);
+        st->a_type = st->a_rows.type;
+    }
     st->rows = tenon_panel_round_rows(&st->shape, a->a->shape[0]);
     self->workspace_bytes = tenon_panel_rows_bytes(&st->shape, st->rows) +
                             (uint64_t)st->shape.n_threads * tenon_panel_scratch_bytes(&st->shape);
@@ -97,6 +115,10 @@ static void release(tenon_kernel_plan *self) {
 static const void *row_of(const void *operation, int64_t row) {
     const matmul_call *call = operation;
     return call->a + row * call->a_stride;
+}
+
+static int64_t row_index(const void *operation, int64_t row) {
+    return ((const matmul_call *)operation)->first + row;
 }
 
 static void finish(const tenon_panel_job *job, const tenon_panel_segment *seg, int64_t block,
@@ -129,24 +151,36 @@ static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error 
                         .a = tenon_data(a->a),
                         .bias = a->bias ? tenon_data(a->bias) : NULL,
                         .out = tenon_data(a->out),
-                        .a_stride = a->a->strides[0] * type_bytes(st->a_type),
+                        .a_stride = a->a->strides[0] * (a->a->dtype.bits / 8),
                         .out_stride = a->out->strides[0] * type_bytes(st->out_type)};
     tenon_panel_segment segments[TENON_PANEL_MAX_ROUND_ROWS / TENON_PANEL_SEGMENT_ROWS];
     tenon_panel_job job = {.shape = &st->shape,
                            .weights = &weights,
                            .segments = segments,
                            .prepared = a->workspace,
+                           .round_rows = st->rows,
                            .row = row_of,
                            .type = st->a_type,
+                           .row_index = row_index,
                            .finish = finish,
                            .n_blocks = tenon_panel_count(st->shape.n),
                            .operation = &call};
     job.scratch = job.prepared + tenon_panel_rows_bytes(&st->shape, st->rows);
+    tenon_panel_rows quantized_rows;
+    if (st->quantized) {
+        quantized_rows = st->a_rows;
+        const int32_t wrong =
+            tenon_activation_view_from(a->a, a->a_quant, &quantized_rows.view, &reason);
+        if (wrong)
+            return tenon_fail(error, wrong, TENON_OP_MATMUL, -1, "matmul: a: %s", reason.text);
+        job.rows = &quantized_rows;
+    }
     for (int64_t m0 = 0, m = a->a->shape[0]; m0 < m; m0 += st->rows) {
         const int64_t rows = m - m0 < st->rows ? m - m0 : st->rows;
         job.n_segments = tenon_panel_cut(0, 0, rows, 0, segments);
         tenon_panel_run(&job, tenon_cpu_state_of(self)->pool);
         call.a += st->rows * call.a_stride;
+        call.first += st->rows;
         call.out += st->rows * call.out_stride;
     }
     return TENON_OK;

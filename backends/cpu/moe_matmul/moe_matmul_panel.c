@@ -19,6 +19,8 @@ typedef struct moe_state {
     tenon_panel_shape shape;
     tenon_panel_weights weights;
     tenon_panel_type x_type;
+    bool quantized; /* activations come quantized: as x_rows says */
+    tenon_panel_rows x_rows;
     tenon_panel_gate gate;
     int64_t rows, segments_bytes;
     tenon_blob_header header;
@@ -38,17 +40,22 @@ static int64_t index_at(const DLTensor *t, int64_t i) {
                                : (int64_t)((const int32_t *)tenon_data(t))[at];
 }
 
+static bool is_quantized(const tenon_moe_matmul_args *a) {
+    tenon_panel_type type;
+    return (a->x_quant && a->x_quant->format != TENON_FORMAT_NONE) ||
+           !tenon_panel_type_of(a->x->dtype, &type);
+}
+
 static const char *why_not(const tenon_problem *problem, tenon_reason *reason, int int8) {
     const tenon_moe_matmul_args *a = problem->args;
     tenon_panel_weights w;
     tenon_blob_header header;
-    tenon_panel_type type;
-    if ((a->x_quant && a->x_quant->format != TENON_FORMAT_NONE) ||
-        !tenon_panel_type_of(a->x->dtype, &type))
-        return tenon_decline(reason,
-                             "activations are quantized or not bf16, f16, f32 (format %d, "
-                             "dtype code %d)",
+    tenon_weight_view view;
+    if (int8 && is_quantized(a))
+        return tenon_decline(reason, "activations come quantized (format %d, dtype code %d)",
                              a->x_quant ? a->x_quant->format : 0, a->x->dtype.code);
+    if (is_quantized(a) && tenon_activation_view_from(a->x, a->x_quant, &view, reason))
+        return reason->text;
     if (int8 && a->compute == TENON_COMPUTE_EXACT)
         return tenon_decline(reason, "compute=EXACT, this kernel rounds activations to int8");
     const char *why = tenon_panel_weights_from(a->w, a->w_quant, &w, &header, reason);
@@ -100,6 +107,17 @@ static int32_t plan(tenon_kernel_plan *self, tenon_error *error) {
                                     .groups = st->weights.groups,
                                     .n_threads = tenon_cpu_threads(self),
                                     .sums_slots = TENON_PANEL_GATE_SUMS};
+    st->quantized = is_quantized(a);
+    if (st->quantized) {
+        tenon_weight_view view;
+        const int32_t status = tenon_activation_view_from(a->x, a->x_quant, &view, &reason);
+        if (status)
+            return tenon_fail(error, status, TENON_OP_MOE_MATMUL, -1, "moe_matmul: x: %s",
+                              reason.text);
+        tenon_panel_shape_rows(&st->shape, &view, &st->x_rows);
+        st->x_rows.decoder = tenon_row_decoder_for(self->kernel->needs);
+        st->x_type = st->x_rows.type;
+    }
     st->rows = tenon_panel_round_rows(&st->shape, rows);
     st->segments_bytes = (MAX_SEGMENTS * (int64_t)sizeof(tenon_panel_segment) + 63) / 64 * 64;
     self->workspace_bytes = (uint64_t)st->segments_bytes +
@@ -143,16 +161,21 @@ static bool source_of(const moe_call *call, int64_t r, bool say, int64_t *source
     return true;
 }
 
+static int64_t row_index(const void *operation, int64_t r) {
+    int64_t source;
+    float weight;
+    return source_of(operation, r, true, &source, &weight) ? source : -1;
+}
+
 static const void *row_of(const void *operation, int64_t r) {
     const moe_call *call = operation;
     const int64_t *stride = call->args->x->strides;
-    int64_t source;
-    float weight;
-    if (!source_of(call, r, true, &source, &weight)) return NULL;
+    const int64_t source = row_index(operation, r);
+    if (source < 0) return NULL;
     const int64_t at =
         call->max_rows ? source / call->max_rows * stride[0] + source % call->max_rows * stride[1]
                        : source * stride[0];
-    return call->x + at * tenon_panel_type_bytes(call->state->x_type);
+    return call->x + at * (call->args->x->dtype.bits / 8);
 }
 
 static uint8_t *out_row(const moe_call *call, int64_t r) {
@@ -221,12 +244,24 @@ static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error 
                            .weights = &weights,
                            .segments = segments,
                            .prepared = workspace + st->segments_bytes,
+                           .round_rows = st->rows,
                            .row = row_of,
                            .type = st->x_type,
+                           .row_index = row_index,
                            .finish = finish,
                            .n_blocks = tenon_panel_gate_blocks(&st->gate),
                            .operation = &call};
     job.scratch = job.prepared + tenon_panel_rows_bytes(&st->shape, st->rows);
+    tenon_panel_rows quantized_rows;
+    if (st->quantized) {
+        quantized_rows = st->x_rows;
+        const int32_t wrong =
+            tenon_activation_view_from(a->x, a->x_quant, &quantized_rows.view, &reason);
+        if (wrong)
+            return tenon_fail(error, wrong, TENON_OP_MOE_MATMUL, -1, "moe_matmul: x: %s",
+                              reason.text);
+        job.rows = &quantized_rows;
+    }
 
     int64_t filled = 0; /* rows in this round */
     for (int64_t e = 0; e < weights.experts; e++) {

@@ -65,7 +65,24 @@ static size_t round_up_64(size_t bytes) {
 }
 
 size_t tenon_panel_rows_bytes(const tenon_panel_shape *s, int64_t rows) {
-    return round_up_64((size_t)rows * (size_t)tenon_panel_row_bytes_of(s));
+    return round_up_64((size_t)rows * (size_t)tenon_panel_row_bytes_of(s)) +
+           round_up_64((size_t)rows * (size_t)s->row_groups * 4);
+}
+
+float *tenon_panel_row_scales(const tenon_panel_job *job, int64_t row) {
+    const tenon_panel_shape *s = job->shape;
+    uint8_t *scales =
+        job->prepared + round_up_64((size_t)job->round_rows * (size_t)tenon_panel_row_bytes_of(s));
+    return (float *)(void *)scales + row * s->row_groups;
+}
+
+void tenon_panel_shape_rows(tenon_panel_shape *s, const tenon_weight_view *view,
+                            tenon_panel_rows *rows) {
+    tenon_panel_rows_plan(s->kernels, s->kind, view, rows);
+    s->mode = tenon_panel_mode_for(s->kernels, s->kind, rows->type, 1);
+    s->row_groups = rows->groups;
+    s->row_group_units = rows->group_units;
+    s->loaded_row_bytes = (view->k * 4 + 63) / 64 * 64;
 }
 
 int64_t tenon_panel_round_rows(const tenon_panel_shape *s, int64_t rows) {
@@ -85,6 +102,21 @@ typedef struct run_state {
     int64_t max_tiles; /* of any segment */
 } run_state;
 
+/* A quantized row's values in the thread's scratch, NULL for zeros; its scales to their place. */
+static const void *load_row(const tenon_panel_job *job, int64_t row, int64_t prepared_row,
+                            int32_t thread) {
+    const tenon_panel_shape *s = job->shape;
+    const int64_t index = job->row_index(job->operation, row);
+    float *scales = tenon_panel_row_scales(job, prepared_row);
+    uint8_t *values = job->scratch + (size_t)thread * tenon_panel_scratch_bytes(s);
+    if (index < 0) {
+        for (int64_t g = 0; g < s->row_groups; g++) scales[g] = 0;
+        return NULL;
+    }
+    tenon_panel_rows_load(job->rows, index, values, scales);
+    return values;
+}
+
 static void prepare_task(void *arg, int64_t task, int32_t thread) {
     const run_state *st = arg;
     const tenon_panel_job *job = st->job;
@@ -92,14 +124,16 @@ static void prepare_task(void *arg, int64_t task, int32_t thread) {
     const tenon_panel_segment *seg = &job->segments[task / st->max_tiles];
     const int32_t tile = (int32_t)(task % st->max_tiles);
     const int32_t tiles = tenon_panel_tiles_for(s, seg->rows).count;
-    (void)thread;
     if (tile >= tiles) return;
     const int32_t begin = tenon_panel_tile_begin(seg->rows, tiles, tile);
     const int32_t rows = tenon_panel_tile_begin(seg->rows, tiles, tile + 1) - begin;
     uint8_t *act = job->prepared + (seg->row0 + begin) * tenon_panel_row_bytes_of(s);
-    for (int32_t i = 0; i < rows; i++)
-        s->kernels->prepare(s->mode, s->kind, job->type,
-                            job->row(job->operation, seg->origin + begin + i), s->k, rows, i, act);
+    for (int32_t i = 0; i < rows; i++) {
+        const int64_t row = seg->origin + begin + i;
+        const void *values = job->rows ? load_row(job, row, seg->row0 + begin + i, thread)
+                                       : job->row(job->operation, row);
+        s->kernels->prepare(s->mode, s->kind, job->type, values, s->k, rows, i, act);
+    }
 }
 
 static void prepare_segment(void *arg, int64_t task, int32_t thread) {

@@ -9,6 +9,7 @@
 
 #include "cpu_threads.h"
 #include "panel_kernels.h"
+#include "panel_rows.h"
 #include "weight_view.h"
 
 enum {
@@ -44,7 +45,9 @@ typedef struct tenon_panel_shape {
     tenon_panel_kind kind;
     tenon_panel_mode mode;
     int64_t n, k, units;
-    int64_t groups; /* of weights that have scales beside the units; else 0 */
+    int64_t groups;                      /* of weights that have scales beside the units; else 0 */
+    int64_t row_groups, row_group_units; /* the same of rows of activations */
+    int64_t loaded_row_bytes;            /* of quantized rows while they are prepared; else 0 */
     int32_t n_threads;
     int32_t sums_slots; /* blocks of sums that finish keeps at the same time */
 } tenon_panel_shape;
@@ -94,12 +97,16 @@ struct tenon_panel_job {
     const tenon_panel_weights *weights;
     const tenon_panel_segment *segments;
     int64_t n_segments;
-    uint8_t *prepared; /* tenon_panel_rows_bytes */
-    uint8_t *scratch;  /* n_threads x tenon_panel_scratch_bytes */
+    int64_t round_rows; /* that `prepared` has room for */
+    uint8_t *prepared;  /* tenon_panel_rows_bytes */
+    uint8_t *scratch;   /* n_threads x tenon_panel_scratch_bytes */
 
     /* The operation's row `row`: k contiguous elements of `type`, or NULL for zeros. */
     const void *(*row)(const void *operation, int64_t row);
     tenon_panel_type type;
+    /* Or, where activations come quantized: the row of `rows` that it is, or -1 for zeros. */
+    const tenon_panel_rows *rows;
+    int64_t (*row_index)(const void *operation, int64_t row);
     /* Finishes one block of a segment: calls tenon_panel_sums for the columns it needs,
      * and writes its results. */
     void (*finish)(const tenon_panel_job *job, const tenon_panel_segment *segment, int64_t block,
@@ -107,6 +114,13 @@ struct tenon_panel_job {
     int64_t n_blocks;
     const void *operation;
 };
+
+/* Where the scales of a prepared row lie: behind all prepared rows. */
+float *tenon_panel_row_scales(const tenon_panel_job *job, int64_t row);
+
+/* Plans quantized activations into a shape whose weights are known; shape->mode follows. */
+void tenon_panel_shape_rows(tenon_panel_shape *shape, const tenon_weight_view *view,
+                            tenon_panel_rows *rows);
 
 /* Prepares all segments' rows, then runs finish for each segment and block. */
 void tenon_panel_run(const tenon_panel_job *job, tenon_cpu_pool *pool);

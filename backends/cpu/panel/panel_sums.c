@@ -29,8 +29,10 @@ typedef struct scratch_view {
 } scratch_view;
 
 size_t tenon_panel_scratch_bytes(const tenon_panel_shape *s) {
-    return (size_t)(s->sums_slots + 2) * SUMS_BYTES + TENON_PANEL_CHUNK_BYTES + STAGE_BYTES +
-           EDGE_BYTES + (size_t)s->groups * TENON_PANEL_COLS * 4;
+    const size_t bytes = (size_t)(s->sums_slots + 2) * SUMS_BYTES + TENON_PANEL_CHUNK_BYTES +
+                         STAGE_BYTES + EDGE_BYTES + (size_t)s->groups * TENON_PANEL_COLS * 4;
+    const size_t row = (size_t)s->loaded_row_bytes; /* at the same place, at another time */
+    return bytes > row ? bytes : row;
 }
 
 static scratch_view view_scratch(const tenon_panel_shape *s, int32_t slot, uint8_t *scratch) {
@@ -195,19 +197,26 @@ static void tile_sums(const tenon_panel_job *job, const tenon_panel_segment *seg
     const tenon_panel_tile_fn tile = s->kernels->tile[s->mode][tiles.kind][rows - 1];
     const int64_t unit_bytes = tenon_panel_unit_bytes(tiles.kind);
     const tenon_panel_type type = job->weights->scale_type;
-    sums += r * TENON_PANEL_COLS, part += r * TENON_PANEL_COLS;
-    if (!scales) {
+    sums += r * TENON_PANEL_COLS;
+    if (!part) {
         tile(act, units, n, type, sums);
         return;
     }
-    const int64_t group_units = job->weights->group_units;
+    part += r * TENON_PANEL_COLS;
+    const int64_t col_units = scales ? job->weights->group_units : s->units;
+    const int64_t row_units = s->row_groups ? s->row_group_units : s->units;
+    const float *row_scales = s->row_groups ? tenon_panel_row_scales(job, seg->row0 + r) : NULL;
     while (unit < end) {
-        const int64_t group = unit / group_units, group_end = (group + 1) * group_units;
+        const int64_t col_group = unit / col_units, row_group = unit / row_units;
+        const int64_t col_end = (col_group + 1) * col_units, row_end = (row_group + 1) * row_units;
+        const int64_t group_end = col_end < row_end ? col_end : row_end;
         const int64_t run = (group_end < end ? group_end : end) - unit;
         tile(act, units, run, type, part);
         unit += run, act += run * act_bytes, units += run * unit_bytes;
         if (unit == group_end || unit == s->units)
-            s->kernels->accumulate(part, rows, scales + group * TENON_PANEL_COLS, NULL, 0, sums);
+            s->kernels->accumulate(part, rows,
+                                   scales ? scales + col_group * TENON_PANEL_COLS : NULL,
+                                   row_scales ? row_scales + row_group : NULL, s->row_groups, sums);
     }
 }
 
@@ -225,12 +234,13 @@ static void panel_sums(const tenon_panel_job *job, const tenon_panel_segment *se
         step = s->units;
 
     memset(sums, 0, (size_t)seg->rows * TENON_PANEL_COLS * 4);
-    if (scales) memset(v->part, 0, (size_t)seg->rows * TENON_PANEL_COLS * 4);
+    float *part = scales || s->row_groups ? v->part : NULL;
+    if (part) memset(part, 0, (size_t)seg->rows * TENON_PANEL_COLS * 4);
     for (int64_t unit = 0; unit < s->units; unit += step) {
         const int64_t n = s->units - unit < step ? s->units - unit : step;
         const uint8_t *units = tile_units(job, seg, panel, unit, n, tiles.kind, v);
         for (int32_t t = 0; t < tiles.count; t++)
-            tile_sums(job, seg, tiles, t, unit, n, units, scales, sums, v->part);
+            tile_sums(job, seg, tiles, t, unit, n, units, scales, sums, part);
     }
 }
 
