@@ -4,12 +4,10 @@
 #include <string.h>
 
 #include "head_row.h"
+#include "latent_row.h"
 
 /* A task below this costs more to hand to another thread than to do. */
 enum { TASK_BYTES = 64 * 1024 };
-
-/* An FP8_DS row: 512 e4m3fn, 4 f32 scales, 64 bf16. */
-enum { DS_LATENT = 512, DS_GROUP = 128, DS_ROPE = 64, DS_SCALES_AT = 512, DS_ROPE_AT = 528 };
 
 typedef struct job {
     const tenon_mla_append_args *a;
@@ -43,16 +41,16 @@ static void append_plain(const job *j, uint8_t *row, const uint8_t *latent, cons
 
 static void append_fp8_ds(const job *j, uint8_t *row, const uint8_t *latent, const uint8_t *rope) {
     const tenon_number from = tenon_number_of(j->a->kv_c->dtype);
-    for (int64_t group = 0; group < DS_LATENT / DS_GROUP; group++) {
-        const uint8_t *x = latent + group * DS_GROUP * tenon_number_bytes(from);
+    for (int64_t group = 0; group < TENON_DS_LATENT / TENON_DS_GROUP; group++) {
+        const uint8_t *x = latent + group * TENON_DS_GROUP * tenon_number_bytes(from);
         const float scale =
-            tenon_dynamic_scale(j->converters->amax[from](x, DS_GROUP), TENON_NUMBER_E4M3FN);
-        memcpy(row + DS_SCALES_AT + group * 4, &scale, sizeof scale);
-        j->converters->to_from[TENON_NUMBER_E4M3FN][from](row + group * DS_GROUP, x, DS_GROUP,
-                                                          scale);
+            tenon_dynamic_scale(j->converters->amax[from](x, TENON_DS_GROUP), TENON_NUMBER_E4M3FN);
+        memcpy(row + TENON_DS_SCALES_AT + group * 4, &scale, sizeof scale);
+        j->converters->to_from[TENON_NUMBER_E4M3FN][from](row + group * TENON_DS_GROUP, x,
+                                                          TENON_DS_GROUP, scale);
     }
-    j->converters->to_from[TENON_NUMBER_BF16][tenon_number_of(j->a->k_pe->dtype)](row + DS_ROPE_AT,
-                                                                                  rope, DS_ROPE, 1);
+    j->converters->to_from[TENON_NUMBER_BF16][tenon_number_of(j->a->k_pe->dtype)](
+        row + TENON_DS_ROPE_AT, rope, TENON_DS_ROPE, 1);
 }
 
 static void append_some(void *arg, int64_t task, int32_t thread) {

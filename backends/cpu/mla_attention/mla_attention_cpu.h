@@ -1,24 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Latent attention is attention with one KV head whose values are the first d_latent elements of
- * its keys: the rows here hand it to the attention row of the same instruction set. A float cache
- * is handed over as it stands; a quantized one is converted first, one sequence at a time, into the
- * workspace. */
+ * its keys: the rows here hand it to the attention row of the same instruction set, as two views of
+ * one cache. */
 #ifndef TENON_MLA_ATTENTION_CPU_H
 #define TENON_MLA_ATTENTION_CPU_H
 
 #include "cpu_backend.h"
-#include "row_convert.h"
 
-/* One instruction set. */
-typedef struct tenon_mla_level {
-    const tenon_kernel *attention;
-    const tenon_row_converters *converters;
-    tenon_number converted; /* type that quantized caches are converted to */
-} tenon_mla_level;
-
-const char *tenon_cpu_mla_attention_why_not(const tenon_mla_level *level,
+const char *tenon_cpu_mla_attention_why_not(const tenon_kernel *attention,
                                             const tenon_problem *problem, tenon_reason *reason);
-int32_t tenon_cpu_mla_attention_plan(const tenon_mla_level *level, tenon_kernel_plan *plan,
+int32_t tenon_cpu_mla_attention_plan(const tenon_kernel *attention, tenon_kernel_plan *plan,
                                      tenon_error *error);
 int32_t tenon_cpu_mla_attention_run(const tenon_kernel_plan *plan, const void *args,
                                     tenon_error *error);

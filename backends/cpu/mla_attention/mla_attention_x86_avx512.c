@@ -2,14 +2,11 @@
 #include "mla_attention_cpu.h"
 
 extern const tenon_kernel tenon_cpu_attention_x86_avx512;
-static const tenon_mla_level level = {&tenon_cpu_attention_x86_avx512,
-                                      &tenon_row_converters_x86_avx512, TENON_NUMBER_F32};
-
 static const char *why_not(const tenon_problem *problem, tenon_reason *reason) {
-    return tenon_cpu_mla_attention_why_not(&level, problem, reason);
+    return tenon_cpu_mla_attention_why_not(&tenon_cpu_attention_x86_avx512, problem, reason);
 }
 static int32_t plan(tenon_kernel_plan *p, tenon_error *error) {
-    return tenon_cpu_mla_attention_plan(&level, p, error);
+    return tenon_cpu_mla_attention_plan(&tenon_cpu_attention_x86_avx512, p, error);
 }
 
 extern const tenon_kernel tenon_cpu_mla_attention_x86_avx512;

@@ -12,6 +12,22 @@ V_INLINE vf32 vf32_add_across(const vf32 v[V_LANES]) {
 }
 #endif
 
+#if V_HAS_DOT_BF16 && !defined(V_HAS_ZIP16)
+/* 16-bit elements of a and b in turns; here the floats that belong to them stay in order. */
+V_INLINE void vi32_zip16(vi32 a, vi32 b, vi32 out[2]) {
+    uint16_t x[2 * V_LANES], y[2 * V_LANES], pairs[4 * V_LANES];
+    vi32_store(x, a), vi32_store(y, b);
+    for (int i = 0; i < 2 * V_LANES; i++) pairs[2 * i] = x[i], pairs[2 * i + 1] = y[i];
+    out[0] = vi32_load(pairs), out[1] = vi32_load(pairs + 2 * V_LANES);
+}
+V_INLINE void vf32_zip_order(vf32 x[2]) {
+    (void)x;
+}
+V_INLINE void vf32_zip_order_back(vf32 x[2]) {
+    (void)x;
+}
+#endif
+
 /* e^x by 2^n * p(r), |r| <= ln2/2, degree 6: within 2 ulp; 0 below -104, inf above 88.73, NaN
  * stays. */
 V_INLINE vf32 vf32_exp(vf32 x) {

@@ -236,6 +236,7 @@ V_INLINE vf32 vf32_dot_bf16(vf32 acc, vi32 a, vi32 b) {
     return _mm512_dpbf16_ps(acc, (__m512bh)a, (__m512bh)b);
 }
 /* 16-bit elements of a and b in turns. Within 128 bits: vf32_zip_order says of which elements. */
+#    define V_HAS_ZIP16 1
 V_INLINE void vi32_zip16(vi32 a, vi32 b, vi32 out[2]) {
     out[0] = _mm512_unpacklo_epi16(a, b);
     out[1] = _mm512_unpackhi_epi16(a, b);
