@@ -98,7 +98,7 @@ typedef enum gpu_amd_fault_kind {
     GPU_AMD_GLOBAL_BOUNDS, /* an address outside the registered ranges, or a store to a read-only
                               one */
     GPU_AMD_LDS_BOUNDS,
-    GPU_AMD_MISALIGNED,
+    GPU_AMD_MISALIGNED,     /* an atomic; loads and stores may be, and are counted */
     GPU_AMD_LDS_RACE,       /* two waves touch a byte, one writes, no barrier between them */
     GPU_AMD_REGISTER_RANGE, /* a register beyond what the kernel descriptor allocates */
     GPU_AMD_NO_CODE,        /* the program counter left the code */
@@ -152,6 +152,8 @@ typedef struct gpu_amd_counters {
     uint64_t global_read_bytes, global_written_bytes; /* of active lanes */
     uint64_t global_segments; /* 128-byte lines touched, summed over the accesses */
     uint64_t scalar_read_bytes;
+    uint64_t global_misaligned,
+        lds_misaligned; /* accesses with a lane off its own size (4 bytes at most) */
     uint64_t lds_accesses, lds_bytes;
     uint64_t lds_cycles, lds_cycles_ideal; /* their quotient is the bank-conflict factor */
 } gpu_amd_counters;

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Facts about the hardware that rest on fewer than two sources.
+ */
+#include "gpu_amd.h"
+
+static const gpu_amd_unconfirmed facts[] = {
+    {"v_mfma_scale_*",
+     "the scale of row i, elements 32 b to 32 b + 31 is in lane M b + i, its byte is op_sel + 2 "
+     "op_sel_hi",
+     "convention of the one-operand layout; AMD's article on CDNA4 shows the picture for 32x32x64 "
+     "only"},
+    {"ds_read_b64_tr_b4, ds_read_b96_tr_b6",
+     "the transposed tile follows the rule of the 16- and 8-bit forms", "by analogy"},
+    {"v_mfma_*_f8f6f4 with FP6 or FP4", "elements of a lane are contiguous in k",
+     "rocjitsu's MFMA operand rule"},
+    {"all MFMA", "sums run in order of k with single-precision rounding",
+     "hardware sums in an order of its own: last bits differ"},
+    {"ds_*", "lanes are served in contiguous groups that fill all banks once",
+     "banks are documented, the grouping of wide accesses is not"},
+    {"v_exp, v_log, v_rcp, v_rsq, v_sqrt, v_sin, v_cos", "results are correctly rounded",
+     "hardware is within 1 ulp by its manual"},
+    {"v_cvt_scalef32_*", "the scale is the exponent field of its single-precision operand",
+     "LLVM's description of the intrinsics"},
+    {"v_div_fmas_*", "the factor is 2^64 up or down by the exponent of the third source",
+     "what makes the division exact; the manual prints 2^32"},
+};
+
+const gpu_amd_unconfirmed *gpu_amd_unconfirmed_facts(size_t *count) {
+    *count = sizeof facts / sizeof *facts;
+    return facts;
+}
