@@ -16,7 +16,7 @@
 #include "native_cache.h"
 #include "number.h"
 #include "row_convert.h"
-#include "row_decode.h"
+#include "rows_to_bf16.h"
 
 enum { TENON_ATTENTION_TILE = 64 };
 

@@ -4,7 +4,7 @@
  * which bf16 holds exactly. */
 #include "simd_x86_avx512vnni.h"
 
-#include "row_decode.h"
+#include "rows_to_bf16.h"
 
 #define ATTENTION_CONVERTERS &tenon_row_converters_x86_avx512
 #define ATTENTION_DECODERS   &tenon_row_decoders_x86_avx512vnni

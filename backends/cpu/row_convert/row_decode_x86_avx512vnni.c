@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "latent_row.h"
-#include "row_decode.h"
+#include "rows_to_bf16.h"
 
 #define INLINE static inline __attribute__((always_inline))
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Many rows of a quantized cache to bf16 at once, exactly and without their scales: tables of 128
  * bytes in registers, a few instructions for 64 elements. */
-#ifndef TENON_ROW_DECODE_H
-#define TENON_ROW_DECODE_H
+#ifndef TENON_ROWS_TO_BF16_H
+#define TENON_ROWS_TO_BF16_H
 
 #include "row_convert.h"
 
@@ -23,4 +23,4 @@ typedef struct tenon_row_decoders {
 extern const tenon_row_decoders tenon_row_decoders_x86_avx512vnni;
 #endif
 
-#endif /* TENON_ROW_DECODE_H */
+#endif /* TENON_ROWS_TO_BF16_H */
