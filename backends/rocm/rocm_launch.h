@@ -9,6 +9,13 @@
 /* First thing in a row's why_not: the problem's device exists and has what the row needs. */
 const char *tenon_rocm_why_not(const tenon_problem *problem, uint64_t needs, tenon_reason *reason);
 
+/* A row's why_not from what the device needs and the row's own declines(problem, reason). */
+#define TENON_ROCM_WHY_NOT(name, needs, declines)                                                  \
+    static const char *name(const tenon_problem *problem, tenon_reason *reason) {                  \
+        const char *why = tenon_rocm_why_not(problem, needs, reason);                              \
+        return why ? why : declines(problem, reason);                                              \
+    }
+
 /* The functions of a plan, in the order in which they were asked for: plan->state of every row. */
 typedef struct tenon_rocm_functions {
     size_t bytes;
@@ -29,6 +36,16 @@ typedef struct tenon_rocm_grid {
 } tenon_rocm_grid;
 int32_t tenon_rocm_launch(const tenon_kernel_plan *plan, uint32_t index, tenon_rocm_grid grid,
                           void *stream, const void *arguments, tenon_error *error);
+
+/* Lanes of a wave of the plan's device. */
+static inline uint32_t tenon_rocm_wave_lanes(const tenon_kernel_plan *plan) {
+    return tenon_rocm_device_of(&plan->problem)->features & TENON_ROCM_WAVE32 ? 32 : 64;
+}
+
+/* Blocks of block_lanes lanes that hold n_lanes. */
+static inline uint32_t tenon_rocm_blocks(uint64_t n_lanes, uint32_t block_lanes) {
+    return (uint32_t)((n_lanes + block_lanes - 1) / block_lanes);
+}
 
 /* A failure of HIP in the words of the ABI. */
 int32_t tenon_rocm_fail(const tenon_kernel_plan *plan, int hip_error, const char *what,

@@ -275,8 +275,10 @@ int main(void) {
     test_kernels append = test_kernels_of(api, context, TENON_OP_KV_APPEND);
     test_kernels mla_append = test_kernels_of(api, context, TENON_OP_MLA_APPEND);
     test_kernels gather = test_kernels_of(api, context, TENON_OP_KV_GATHER);
-    CHECK(append.count > 0 && mla_append.count > 0 && gather.count > 0, "%d, %d, %d kernels",
-          append.count, mla_append.count, gather.count);
+    /* A GPU has the writers first. */
+    const bool on_cpu = !getenv("TENON_BACKEND");
+    CHECK(append.count > 0 && mla_append.count > 0 && (gather.count > 0 || !on_cpu),
+          "%d, %d, %d kernels", append.count, mla_append.count, gather.count);
     for (int wide = 0; wide < 2; wide++)
         for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
             for (int i = 0; i < append.count; i++) test_append(&append, i, wide, &cases[c]);

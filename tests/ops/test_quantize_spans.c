@@ -2,6 +2,7 @@
 /* quantize to int8 and e4m3fn per token and per group: each kernel against the reference row, whose
  * meaning the golden tests hold against the definition. Scales have the same bits; a code may
  * differ by one step only where the quotient lies within rounding of a tie. */
+#include "test_kernels.h"
 #include "weight_fixture.h"
 
 static const tenon_api *api;
@@ -41,8 +42,6 @@ static int32_t quantize(const char *kernel, int which, int64_t rows, int64_t col
 }
 
 int main(void) {
-    static const char *const kernels[] = {"cpu_quantize_x86_avx512", "cpu_quantize_x86_avx2",
-                                          "cpu_quantize_scalar"};
     static const int64_t shapes[][3] = {{1, 1, 0},     {3, 33, 0},  {70, 512, 32},
                                         {5, 640, 128}, {7, 600, 0}, {64, 333, 0}};
     tenon_error error = {.struct_size = sizeof error};
@@ -50,6 +49,7 @@ int main(void) {
         .struct_size = sizeof options, .n_threads = 3, .log_level = -1};
     api = test_load();
     CHECK(api->context_create(&options, &context, &error) == TENON_OK, "%s", error.text);
+    const test_kernels rows_of_op = test_kernels_of(api, context, TENON_OP_QUANTIZE);
     int taken = 0;
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
         for (int variant = 0; variant < 4; variant++) {
@@ -67,26 +67,29 @@ int main(void) {
             const int fp8 = variant & 1, bf16 = variant >> 1;
             CHECK(quantize("ref_quantize", 0, rows, cols, stride, group, fp8, bf16) == TENON_OK,
                   "reference refuses");
-            for (size_t k = 0; k < sizeof kernels / sizeof *kernels; k++) {
-                if (quantize(kernels[k], 1, rows, cols, stride, group, fp8, bf16)) continue;
+            for (int k = 0; k < rows_of_op.count; k++) {
+                const char *kernel = rows_of_op.name[k];
+                if (!strncmp(kernel, "ref_", 4) ||
+                    quantize(kernel, 1, rows, cols, stride, group, fp8, bf16))
+                    continue;
                 taken++;
                 int64_t different = 0;
                 const int64_t groups = group ? (cols + group - 1) / group : 1;
                 for (int64_t i = 0; i < rows * groups; i++)
                     CHECK(!memcmp(&scale[0][i], &scale[1][i], 4) ||
                               (isnan(scale[0][i]) && isnan(scale[1][i])),
-                          "%s: scale %d is %g, expected %g", kernels[k], (int)i,
-                          (double)scale[1][i], (double)scale[0][i]);
+                          "%s: scale %d is %g, expected %g", kernel, (int)i, (double)scale[1][i],
+                          (double)scale[0][i]);
                 for (int64_t i = 0; i < rows * stride; i++) {
                     const int both_nan = fp8 && (q[0][i] & 0x7f) == 0x7f &&
                                          (q[1][i] & 0x7f) == 0x7f; /* of either sign */
                     different += q[0][i] != q[1][i] && !both_nan;
                     CHECK(i % stride < cols ? both_nan || abs(q[0][i] - q[1][i]) <= 1
                                             : q[1][i] == 0x5a,
-                          "%s: [%d, %d] is %d, expected %d", kernels[k], (int)(i / stride),
+                          "%s: [%d, %d] is %d, expected %d", kernel, (int)(i / stride),
                           (int)(i % stride), q[1][i], q[0][i]);
                 }
-                CHECK(different * 1000 <= rows * cols, "%s: %d of %d codes differ", kernels[k],
+                CHECK(different * 1000 <= rows * cols, "%s: %d of %d codes differ", kernel,
                       (int)different, (int)(rows * cols));
             }
         }

@@ -11,6 +11,7 @@
 
 #include "backend.h"
 #include "number.h"
+#include "stored_number.h"
 
 typedef void (*tenon_row_convert_fn)(void *out, const void *in, int64_t n, float scale);
 typedef float (*tenon_row_amax_fn)(const void *in,
@@ -30,15 +31,6 @@ extern const tenon_row_converters tenon_row_converters_scalar;
 extern const tenon_row_converters tenon_row_converters_x86_avx2;
 extern const tenon_row_converters tenon_row_converters_x86_avx512;
 #endif
-
-/* Type of a cache's elements: its dtype, unless that is u8 and kv_element says more. */
-static inline tenon_number tenon_stored_number(DLDataType type, int32_t kv_element) {
-    static const tenon_number element[TENON_ELEMENT_COUNT] = {
-        TENON_NUMBER_U8, TENON_NUMBER_E4M3FN, TENON_NUMBER_E4M3FNUZ, TENON_NUMBER_E5M2,
-        TENON_NUMBER_E5M2FNUZ};
-    tenon_number number = tenon_number_of(type);
-    return number == TENON_NUMBER_U8 ? element[kv_element] : number;
-}
 
 /* Largest finite magnitude of a quantized type: a dynamic scale maps the largest input to it. */
 static inline float tenon_stored_max(tenon_number number) {

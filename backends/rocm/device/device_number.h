@@ -29,18 +29,6 @@ DEVICE float minifloat_to_f32(uint32_t magnitude, const int mantissa_bits, const
     return float_of(magnitude << (23 - mantissa_bits)) *
            float_of((uint32_t)(254 - bias) << 23); /* 2^(127 - bias) */
 }
-/* |x| -> code, not bounded above. A normal result rounds as an integer; below that, adding 2^23
- * times the distance of two denormals leaves the code in the low bits, rounded by the adder. */
-DEVICE uint32_t minifloat_round(float magnitude, const int mantissa_bits, const int bias) {
-    const int shift = 23 - mantissa_bits;
-    const uint32_t bits = bits_of(magnitude);
-    const uint32_t normal = ((bits + (1u << (shift - 1)) - 1 + (bits >> shift & 1u)) >> shift) -
-                            ((uint32_t)(127 - bias) << mantissa_bits);
-    const float offset = float_of((uint32_t)(127 + 24 - bias - mantissa_bits) << 23);
-    const uint32_t denormal = bits_of(magnitude + offset) - bits_of(offset);
-    return magnitude < float_of((uint32_t)(128 - bias) << 23) ? denormal : normal;
-}
-
 DEVICE float fp8_to_f32(uint32_t number, uint32_t code) {
     const uint32_t magnitude = code & 0x7fu;
     const uint32_t sign = (code & 0x80u) << 24;
@@ -61,24 +49,61 @@ DEVICE float fp8_to_f32(uint32_t number, uint32_t code) {
     return float_of(bits_of(x) | sign);
 }
 
+/* f32 to a type of at most eight bits. The types differ in a few numbers; where the type is the
+ * same in all lanes these are scalars, and the code is the same for all types. */
+typedef struct number_encoder {
+    float max, least_normal, offset;
+    uint32_t shift, rebias; /* a normal result: the rounded upper bits, minus rebias */
+    uint32_t sign_bit, nan_code, nan_sign;
+    bool one_zero; /* minus zero would be the NaN */
+} number_encoder;
+
+DEVICE number_encoder number_encoder_of(uint32_t number) {
+    const bool e4m3 = number == TENON_NUMBER_E4M3FN || number == TENON_NUMBER_E4M3FNUZ,
+               fnuz = number == TENON_NUMBER_E4M3FNUZ || number == TENON_NUMBER_E5M2FNUZ,
+               e2m1 = number == TENON_NUMBER_E2M1;
+    const uint32_t mantissa_bits = e4m3   ? 3
+                                   : e2m1 ? 1
+                                          : 2,
+                   bias = (e4m3   ? 7u
+                           : e2m1 ? 1u
+                                  : 15u) +
+                          (fnuz ? 1u : 0u);
+    return (number_encoder){
+        .max = e2m1    ? 6.0f
+               : !e4m3 ? 57344.0f
+               : fnuz  ? 240.0f
+                       : 448.0f,
+        .least_normal = float_of((128 - bias) << 23),
+        .offset = float_of((127 + 24 - bias - mantissa_bits) << 23),
+        .shift = 23 - mantissa_bits,
+        .rebias = (127 - bias) << mantissa_bits,
+        .sign_bit = e2m1 ? 8u : 0x80u,
+        .nan_code = e2m1   ? 7u
+                    : fnuz ? 0x80u
+                           : 0x7fu,
+        .nan_sign = e2m1 || fnuz ? 0 : 0x80u,
+        .one_zero = fnuz,
+    };
+}
+
+/* A normal result rounds as an integer. Below that, adding 2^23 times the distance of two denormals
+ * leaves the code in the low bits, rounded by the adder. */
+DEVICE uint32_t encode_number(const number_encoder *e, float x) {
+    const uint32_t sign = bits_of(x) >> 31 ? e->sign_bit : 0;
+    const float magnitude = __builtin_fminf(__builtin_fabsf(x), e->max);
+    const uint32_t bits = bits_of(magnitude);
+    const uint32_t normal =
+        ((bits + (1u << (e->shift - 1)) - 1 + (bits >> e->shift & 1u)) >> e->shift) - e->rebias;
+    const uint32_t denormal = bits_of(magnitude + e->offset) - bits_of(e->offset);
+    const uint32_t code = magnitude < e->least_normal ? denormal : normal;
+    if (is_nan(x)) return e->nan_code | (sign & e->nan_sign);
+    return e->one_zero && code == 0 ? 0 : sign | code;
+}
+
 DEVICE uint32_t f32_to_fp8(uint32_t number, float x) {
-    const uint32_t sign = bits_of(x) >> 24 & 0x80u;
-    const float magnitude = __builtin_fabsf(x);
-    uint32_t code;
-    switch (number) {
-    case TENON_NUMBER_E4M3FN:
-        code = minifloat_round(__builtin_fminf(magnitude, 448.0f), 3, 7);
-        return sign | (is_nan(x) ? 0x7fu : code);
-    case TENON_NUMBER_E5M2:
-        code = minifloat_round(__builtin_fminf(magnitude, 57344.0f), 2, 15);
-        return sign | (is_nan(x) ? 0x7fu : code);
-    case TENON_NUMBER_E4M3FNUZ:
-        code = minifloat_round(__builtin_fminf(magnitude, 240.0f), 3, 8);
-        break;
-    default:
-        code = minifloat_round(__builtin_fminf(magnitude, 57344.0f), 2, 16);
-    }
-    return is_nan(x) ? 0x80u : code ? sign | code : 0;
+    const number_encoder encoder = number_encoder_of(number);
+    return encode_number(&encoder, x);
 }
 
 /* i8: a NaN becomes 0. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A lane's piece of a row: n neighbouring numbers of any type, as f32. n is a constant: 1, or what
- * makes 16 bytes of the wider side (4 of f32, 8 of a 16-bit type), and then the row lies on 16-byte
- * boundaries. */
+/* A lane's piece of a row: n neighbouring numbers of any type, as f32. n is a constant: 1 or 2, or
+ * what makes 16 bytes of the wider side (4 of f32, 8 of a 16-bit type), and then the row lies on
+ * 16-byte boundaries. */
 #ifndef TENON_DEVICE_ROW_H
 #define TENON_DEVICE_ROW_H
 
@@ -40,8 +40,8 @@ DEVICE uint32_t pack_bytes(uint32_t number, const float *x) {
 /* From element i on; i is a multiple of n. */
 DEVICE void load_piece(tenon_device_const_bytes base, int64_t i, uint32_t number, const int n,
                        float *x) {
-    if (n == 1) {
-        x[0] = load_float(base, i, number);
+    if (n <= 2) {
+        for (int j = 0; j < n; j++) x[j] = load_float(base, i + j, number);
     } else if (number == TENON_NUMBER_F32) {
         for (int j = 0; j < n; j += 4) {
             const u32x4 words = load_16(base + (i + j) * 4);

@@ -8,11 +8,9 @@ enum { FUNCTION_F32, FUNCTION_F16, FUNCTION_BF16, FUNCTION_ELEMENTS };
 static const char *const symbols[] = {"merge_states_f32", "merge_states_f16", "merge_states_bf16",
                                       "merge_states_elements", NULL};
 
-static const char *why_not_on(const tenon_problem *problem, uint64_t needs, tenon_reason *reason) {
+static const char *declines(const tenon_problem *problem, tenon_reason *reason) {
     const tenon_merge_states_args *a = problem->args;
-    const char *why = tenon_rocm_why_not(problem, needs, reason);
     const int64_t rows = a->out->shape[0] * a->out->shape[1];
-    if (why) return why;
     if (rows > INT32_MAX || a->out->shape[2] > INT32_MAX || a->partial_out->shape[0] > INT32_MAX)
         return tenon_decline(reason, "%lld rows of %lld, beyond 32 bits", (long long)rows,
                              (long long)a->out->shape[2]);
@@ -57,7 +55,6 @@ static int32_t run(const tenon_kernel_plan *p, const void *args, tenon_error *er
         .out_number = (uint32_t)tenon_number_of(a->out->dtype),
         .log2_of_base = a->flags & TENON_MERGE_STATES_LSE_BASE2 ? 1.0f : 1.4426950408889634f,
     };
-    const uint64_t lanes = (uint64_t)k.rows * k.row_lanes;
     return tenon_rocm_launch(
         p,
         !aligned                     ? FUNCTION_ELEMENTS
@@ -65,7 +62,7 @@ static int32_t run(const tenon_kernel_plan *p, const void *args, tenon_error *er
         : number == TENON_NUMBER_F16 ? FUNCTION_F16
                                      : FUNCTION_BF16,
         (tenon_rocm_grid){
-            .blocks = (uint32_t)((lanes + MERGE_STATES_BLOCK_LANES - 1) / MERGE_STATES_BLOCK_LANES),
+            .blocks = tenon_rocm_blocks((uint64_t)k.rows * k.row_lanes, MERGE_STATES_BLOCK_LANES),
             .block_lanes = MERGE_STATES_BLOCK_LANES},
         a->stream, &k, error);
 }
@@ -76,16 +73,12 @@ static int32_t run(const tenon_kernel_plan *p, const void *args, tenon_error *er
     .checked_on = checked_on_, .why_not = why_not_, .plan = plan, .run = run,                      \
     .release = tenon_rocm_release
 
-static const char *why_not_gfx9(const tenon_problem *problem, tenon_reason *reason) {
-    return why_not_on(problem, TENON_ROCM_WAVE64, reason);
-}
+TENON_ROCM_WHY_NOT(why_not_gfx9, TENON_ROCM_WAVE64, declines)
 extern const tenon_kernel tenon_rocm_merge_states_gfx9;
 const tenon_kernel tenon_rocm_merge_states_gfx9 = {
     MERGE_STATES_ROW("rocm_merge_states_gfx9", TENON_ROCM_WAVE64, why_not_gfx9, "emulated")};
 
-static const char *why_not_gfx1250(const tenon_problem *problem, tenon_reason *reason) {
-    return why_not_on(problem, TENON_ROCM_GFX12, reason);
-}
+TENON_ROCM_WHY_NOT(why_not_gfx1250, TENON_ROCM_GFX12, declines)
 extern const tenon_kernel tenon_rocm_merge_states_gfx1250;
 const tenon_kernel tenon_rocm_merge_states_gfx1250 = {
     MERGE_STATES_ROW("rocm_merge_states_gfx1250", TENON_ROCM_GFX12, why_not_gfx1250, "compiled")};
