@@ -79,6 +79,8 @@ int32_t tenon_query_call(tenon_context *context, int32_t op, const void *args,
 
 /* run.c */
 int32_t tenon_run(const tenon_plan *plan, const void *args, tenon_error *error);
+/* Args that are not as planned, or wrong, or NULL. */
+int32_t tenon_run_long(const tenon_plan *plan, const void *args, tenon_error *error);
 int32_t tenon_call(tenon_context *context, int32_t op, const void *args, tenon_error *error);
 
 /* packed.c */

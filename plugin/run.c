@@ -336,9 +336,7 @@ static int32_t run_normalized(const tenon_plan *plan, const void *args, tenon_er
     return status ? status : run_checked(plan, n.packed.args.bytes, error);
 }
 
-static int32_t run_long(const tenon_plan *plan, const void *args, tenon_error *error)
-    __attribute__((noinline));
-static int32_t run_long(const tenon_plan *plan, const void *args, tenon_error *error) {
+int32_t tenon_run_long(const tenon_plan *plan, const void *args, tenon_error *error) {
     if (!plan || !args)
         return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, -1, -1, "run: %s is NULL",
                           plan ? "args" : "plan");
@@ -347,9 +345,7 @@ static int32_t run_long(const tenon_plan *plan, const void *args, tenon_error *e
 }
 
 int32_t tenon_run(const tenon_plan *plan, const void *args, tenon_error *error) {
-    if (!plan || !args || !tenon_is_planned(&plan->planned, args))
-        return run_long(plan, args, error);
-    return plan->kernel.kernel->run(&plan->kernel, args, error);
+    return plan && args ? plan->planned.run(plan, args, error) : tenon_run_long(plan, args, error);
 }
 
 int32_t tenon_call(tenon_context *context, int32_t op, const void *args, tenon_error *error) {
