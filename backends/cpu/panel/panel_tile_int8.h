@@ -45,6 +45,7 @@ V_INLINE void panel_group_int8(tenon_panel_kind kind, int rows, int nv, const in
         V_UNROLL(1)
         for (int b = 0; b < blocks; b++) {
             const int32_t *codes = act + 8 * b * rows;
+            if (blocks > 1) panel_prefetch(part + b * block_bytes, block_bytes);
             V_UNROLL(8)
             for (int t = 0; t < steps; t++) {
                 /* Both nibbles of a vector one after the other: one load serves two steps. */
@@ -106,7 +107,12 @@ V_INLINE void panel_tile_int8(tenon_panel_kind kind, int rows, int nv, const int
         for (int64_t n = 0; n < n_units; n++, u += unit_bytes) {
             for (int p = 0; p < parts; p++) {
                 const uint8_t *part = panel_part(kind, u, p);
-                panel_prefetch(part, unit_bytes / parts);
+                /* Kinds of 128 fetch their codes a block at a time. */
+                /* Kinds of 128 fetch their codes a block at a time: in one burst, they wait. */
+                if (tenon_panel_is_128(kind))
+                    panel_prefetch(part + unit_bytes / 512 * 512, unit_bytes % 512);
+                else
+                    panel_prefetch(part, unit_bytes / parts);
                 V_UNROLL(4)
                 for (int g = 0; g < per_part; g++, a += words)
                     panel_group_int8(kind, rows, nv, a, type, u, part, g, col, f);
