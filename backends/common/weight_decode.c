@@ -123,21 +123,10 @@ static double packed_zero(const tenon_weight_view *view, int64_t row, int64_t gr
     return view->format == TENON_FORMAT_INT4_GPTQ ? code + 1 : code;
 }
 
-tenon_weight_group tenon_weight_group_at(const tenon_weight_view *view, int64_t row, int64_t col) {
-    if (tenon_format_is_gguf(view->format)) return gguf_group(view, row, col);
+tenon_weight_group tenon_weight_parameters(const tenon_weight_view *view, int64_t row,
+                                           int64_t group) {
     tenon_weight_group result = {1, 0, -0.0};
-    if (!view->scale.present) return result;
-
     int64_t row_group = row / view->group_rows;
-    int64_t group = col / view->group_cols;
-    if (view->group_index.present) {
-        group = tenon_index_load(view->group_index.number, view->group_index.data,
-                                 col * view->group_index.col_stride);
-        if (group < 0 || group >= view->col_groups) {
-            result.scale = NAN;
-            return result;
-        }
-    }
     if (view->scale_swizzled) {
         int64_t offset = tenon_scale_128x4_offset(row_group, group, view->col_groups);
         result.scale = tenon_number_load(view->scale.number, view->scale.data, offset);
@@ -159,6 +148,18 @@ tenon_weight_group tenon_weight_group_at(const tenon_weight_view *view, int64_t 
         result.zero = 128;
     }
     return result;
+}
+
+tenon_weight_group tenon_weight_group_at(const tenon_weight_view *view, int64_t row, int64_t col) {
+    if (tenon_format_is_gguf(view->format)) return gguf_group(view, row, col);
+    if (!view->scale.present) return (tenon_weight_group){1, 0, -0.0};
+    int64_t group = col / view->group_cols;
+    if (view->group_index.present) {
+        group = tenon_index_load(view->group_index.number, view->group_index.data,
+                                 col * view->group_index.col_stride);
+        if (group < 0 || group >= view->col_groups) return (tenon_weight_group){NAN, 0, -0.0};
+    }
+    return tenon_weight_parameters(view, row, group);
 }
 
 int64_t tenon_weight_group_run(const tenon_weight_view *view, int64_t col) {

@@ -65,6 +65,11 @@ uint8_t tenon_weight_code(const tenon_weight_view *view, int64_t row, int64_t co
 /* The parameters of the element's group. A group index out of range gives NaN. */
 tenon_weight_group tenon_weight_group_at(const tenon_weight_view *view, int64_t row, int64_t col);
 
+/* The parameters of a row in a group of columns that is there, of a format that keeps them beside
+ * the elements. */
+tenon_weight_group tenon_weight_parameters(const tenon_weight_view *view, int64_t row,
+                                           int64_t group);
+
 /* Columns from col on that share the group of col, at least 1. */
 int64_t tenon_weight_group_run(const tenon_weight_view *view, int64_t col);
 

@@ -31,6 +31,10 @@ static const group_spec specs[] = {
     {"int8 g128 i32 zero", F(INT8), 128, 0, S_F32, Z_I32, 0, 0},
     {"int8 tensor", F(INT8), -1, -1, S_F32, Z_NONE, 0, 0},
     {"uint8 g64 u8 zero", F(INT8), 64, 0, S_F16, Z_U8, 1, 0},
+    {"gptq act-order g128", F(INT4_GPTQ), 128, 0, S_F16, Z_PACKED, 0, 1},
+    {"gptq act-order g32 sym", F(INT4_GPTQ_V2), 32, 0, S_BF16, Z_NONE, 0, 1},
+    {"gptq act-order f32", F(INT4_GPTQ), 64, 0, S_F32, Z_PACKED, 0, 1},
+    {"ct4 act-order", F(INT4_CT), 64, 0, S_BF16, Z_PACKED, 0, 1},
     {"uint8 channel", F(INT8), -1, 0, S_F16, Z_NONE, 1, 0},
 };
 
@@ -73,7 +77,10 @@ static void check_unpack(tenon_context *context, group_fixture *f) {
                       back.part[i][f->part_bytes[i]] == 0x5a,
                   "%s: part %d differs after unpacking", w->name, i);
         }
-        const int64_t at = w->blob_tensor.shape[0] - 1; /* the last byte of the last part */
+        uint64_t
+            blob_bytes; /* as the header says: ordered columns may need less than was planned */
+        memcpy(&blob_bytes, w->blob + 32, 8);
+        const uint64_t at = blob_bytes - 1;
         w->blob[at] ^= 4;
         CHECK(tenon_unpack_weights_run(api, plan, &a, &error) == TENON_STATUS_CORRUPT,
               "a flipped bit was not seen: %s", error.text);
@@ -97,6 +104,40 @@ static void check_taken(tenon_context *context, const group_fixture *f) {
     CHECK(api->query(context, TENON_OP_MATMUL, &a, NULL, &query, &error) == TENON_OK &&
               !strncmp(query.kernel, "cpu_matmul_int8", 15),
           "%s: %s %s", f->w.name, query.kernel, error.text);
+}
+
+/* Any index may stand in a checkpoint: groups of any size, and columns without a group, which are
+ * NaN and so is every result. */
+static void check_hostile_index(tenon_context *const contexts[2], const group_spec *spec,
+                                int invalid) {
+    static const int32_t outside[] = {-1, INT32_MIN, INT32_MAX, 1 << 20};
+    group_fixture f;
+    problem p;
+    float out[5 * 44];
+    group_make(&f, spec, 0, 44, 320);
+    for (int64_t c = 0; c < f.w.k; c++) {
+        const uint64_t r = test_random() >> 20;
+        int32_t g = r % 3 ? (int32_t)(r / 3 % (uint64_t)f.groups) : 1;
+        if (invalid && r % 7 == 0) g = outside[r / 7 % 4];
+        memcpy(f.part[3] + 4 * c, &g, 4);
+    }
+    group_values(&f);
+    weight_pack(&f.w, api, contexts[1], TENON_COMPUTE_DEFAULT);
+    check_unpack(contexts[0], &f);
+    for (size_t j = 0; j < sizeof kernels / sizeof *kernels; j++) {
+        random_problem(&p, &f.w, 5);
+        if (!invalid) {
+            compare(contexts, kernels[j], &p);
+        } else {
+            p.out_type = V_F32, p.out_stride = 44;
+            for (int packed = 0; packed < 2; packed++)
+                if (!multiply(contexts[0], kernels[j], &p, packed, 0, 5, 5, out))
+                    for (int i = 0; i < 5 * 44; i++)
+                        CHECK(isnan(out[i]), "%s %s: %g", kernels[j], spec->name, (double)out[i]);
+        }
+        free_problem(&p);
+    }
+    group_free(&f);
 }
 
 int main(void) {
@@ -128,6 +169,9 @@ int main(void) {
             }
             group_free(&f);
         }
+    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++)
+        for (int invalid = 0; invalid < 2 && specs[i].act_order; invalid++)
+            check_hostile_index(contexts, &specs[i], invalid);
     for (int i = 0; i < 2; i++) api->context_destroy(contexts[i]);
     return test_report();
 }

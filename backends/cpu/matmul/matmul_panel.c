@@ -6,6 +6,7 @@
  * with the same bits. Activations are prepared a round of rows at a time, so that the workspace
  * stays bounded. */
 #include "cpu_backend.h"
+#include "panel_order.h"
 #include "panel_weights.h"
 
 typedef struct matmul_state {
@@ -14,7 +15,8 @@ typedef struct matmul_state {
     tenon_panel_type a_type, out_type, bias_type;
     bool quantized; /* activations come quantized: as a_rows says */
     tenon_panel_rows a_rows;
-    int64_t rows; /* of a round */
+    int64_t rows;                  /* of a round */
+    uint64_t scratch_at, order_at; /* in the workspace */
     tenon_blob_header header;
 } matmul_state;
 
@@ -83,15 +85,17 @@ static int32_t plan(tenon_kernel_plan *self, tenon_error *error) {
     const tenon_panel_kernels *kernels = tenon_panel_kernels_for(self->kernel->needs);
     const tenon_panel_kind kind = st->weights.kind;
     const int exact = !(self->kernel->traits & TENON_TRAIT_INT8_ACTIVATIONS);
-    st->shape = (tenon_panel_shape){.kernels = kernels,
-                                    .kind = kind,
-                                    .mode = tenon_panel_mode_for(kernels, kind, st->a_type, exact),
-                                    .n = st->weights.n,
-                                    .k = st->weights.k,
-                                    .units = tenon_panel_units(kind, st->weights.k),
-                                    .groups = st->weights.groups,
-                                    .n_threads = tenon_cpu_threads(self),
-                                    .sums_slots = 1};
+    st->shape =
+        (tenon_panel_shape){.kernels = kernels,
+                            .kind = kind,
+                            .mode = tenon_panel_mode_for(kernels, kind, st->a_type, exact),
+                            .n = st->weights.n,
+                            .k = st->weights.k,
+                            .units = tenon_panel_units(kind, st->weights.k),
+                            .groups = st->weights.groups,
+                            .ordered_row_bytes = st->weights.ordered ? 4 * st->weights.k : 0,
+                            .n_threads = tenon_cpu_threads(self),
+                            .sums_slots = 1};
     st->quantized = is_quantized(a);
     if (st->quantized) {
         tenon_weight_view view;
@@ -103,8 +107,12 @@ static int32_t plan(tenon_kernel_plan *self, tenon_error *error) {
         st->a_type = st->a_rows.type;
     }
     st->rows = tenon_panel_round_rows(&st->shape, a->a->shape[0]);
-    self->workspace_bytes = tenon_panel_rows_bytes(&st->shape, st->rows) +
-                            (uint64_t)st->shape.n_threads * tenon_panel_scratch_bytes(&st->shape);
+    st->scratch_at = tenon_panel_rows_bytes(&st->shape, st->rows);
+    st->order_at =
+        st->scratch_at + (uint64_t)st->shape.n_threads * tenon_panel_scratch_bytes(&st->shape);
+    self->workspace_bytes = st->order_at;
+    if (st->weights.ordered && !st->weights.packed) /* the order and the counts of groups */
+        self->workspace_bytes += 4 * (uint64_t)(st->weights.k + st->weights.view.col_groups + 1);
     return TENON_OK;
 }
 
@@ -154,7 +162,17 @@ static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error 
                         .a_stride = a->a->strides[0] * (a->a->dtype.bits / 8),
                         .out_stride = a->out->strides[0] * type_bytes(st->out_type)};
     tenon_panel_segment segments[TENON_PANEL_MAX_ROUND_ROWS / TENON_PANEL_SEGMENT_ROWS];
-    tenon_panel_job job = {.shape = &st->shape,
+    /* The padding of ordered columns depends on their indices: at most what was planned. */
+    tenon_panel_shape shape = st->shape;
+    if (weights.ordered) {
+        if (!weights.packed) {
+            int32_t *order = (int32_t *)(void *)((uint8_t *)a->workspace + st->order_at);
+            weights.k = tenon_panel_order(&weights.view, order, order + st->weights.k);
+            weights.order = order;
+        }
+        shape.k = weights.k, shape.units = tenon_panel_units(shape.kind, weights.k);
+    }
+    tenon_panel_job job = {.shape = &shape,
                            .weights = &weights,
                            .segments = segments,
                            .prepared = a->workspace,
@@ -165,7 +183,7 @@ static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error 
                            .finish = finish,
                            .n_blocks = tenon_panel_count(st->shape.n),
                            .operation = &call};
-    job.scratch = job.prepared + tenon_panel_rows_bytes(&st->shape, st->rows);
+    job.scratch = job.prepared + st->scratch_at;
     tenon_panel_rows quantized_rows;
     if (st->quantized) {
         quantized_rows = st->a_rows;

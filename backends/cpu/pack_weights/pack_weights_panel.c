@@ -3,6 +3,7 @@
  * do not depend on the instruction set that packs them. */
 #include "compact_copy.h"
 #include "cpu_backend.h"
+#include "panel_order.h"
 #include "panel_weights.h"
 
 static const char *why_not(const tenon_problem *problem, tenon_reason *reason) {
@@ -54,6 +55,17 @@ static void pack_panel(void *arg, int64_t task, int32_t thread) {
                                 c->scales + task * c->w.groups * TENON_PANEL_COLS);
 }
 
+/* The order of the columns is known only now, and with it how many there are with padding: at most
+ * what was planned. It is made behind the largest panels and moved behind the real ones; the counts
+ * stand where the panels will. */
+static void order_columns(pack_call *c) {
+    int32_t *order = (int32_t *)(void *)(c->payload + tenon_panel_units_bytes(&c->w));
+    if (!c->w.n) return;
+    c->w.k = tenon_panel_order(&c->w.view, order, (int32_t *)(void *)c->payload);
+    c->w.order = (int32_t *)(void *)(c->payload + tenon_panel_units_bytes(&c->w));
+    memmove(c->payload + tenon_panel_units_bytes(&c->w), order, (size_t)c->w.k * sizeof *order);
+}
+
 /* Scales, zero points and so on that lay beside the elements, as they were; zeros between. */
 static void keep_parts(const tenon_pack_weights_args *a, const tenon_blob_header *header,
                        uint8_t *blob, uint8_t *end) {
@@ -84,6 +96,10 @@ static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error 
                           (unsigned long long)header.blob_bytes);
     call.kernels = tenon_panel_kernels_for(tenon_cpu_state_of(self)->info.features);
     call.payload = blob + header.header_bytes;
+    if (call.w.ordered) {
+        order_columns(&call);
+        tenon_panel_describe(&call.w, &header);
+    }
     call.scales = (float *)(void *)(call.payload + tenon_panel_units_bytes(&call.w));
     tenon_cpu_run(self, call.w.experts * tenon_panel_count(call.w.n), pack_panel, &call);
     keep_parts(a, &header, blob, call.payload + tenon_panel_payload_bytes(&call.w));

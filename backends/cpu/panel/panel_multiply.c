@@ -6,6 +6,7 @@
 #include "bfloat16.h"
 #include "cpu_features.h"
 #include "float16.h"
+#include "panel_order.h"
 
 enum {
     TASKS_PER_THREAD = 8,
@@ -132,6 +133,13 @@ static void prepare_task(void *arg, int64_t task, int32_t thread) {
         const int64_t row = seg->origin + begin + i;
         const void *values = job->rows ? load_row(job, row, seg->row0 + begin + i, thread)
                                        : job->row(job->operation, row);
+        if (values && job->weights->order) {
+            uint8_t *to =
+                job->scratch + (size_t)thread * tenon_panel_scratch_bytes(s) + s->loaded_row_bytes;
+            tenon_panel_reorder(job->weights->order, s->k, values, job->weights->source_k,
+                                job->type == TENON_PANEL_TYPE_F32 ? 4 : 2, to);
+            values = to;
+        }
         s->kernels->prepare(s->mode, s->kind, job->type, values, s->k, rows, i, act);
     }
 }

@@ -37,6 +37,12 @@ typedef struct tenon_panel_weights {
      * group_units along k. groups 0: none. */
     int64_t groups, group_units;
     const float *scales; /* packed: [experts][panels][groups][32]; else the view has them */
+
+    /* Columns in the order of their groups, groups padded to whole units (panel_order.h): k counts
+     * the padding. order[k]: the column of each, -1 for padding; NULL before it is known. */
+    int32_t ordered;
+    int64_t source_k;
+    const int32_t *order;
 } tenon_panel_weights;
 
 /* What planning fixes. */
@@ -48,6 +54,7 @@ typedef struct tenon_panel_shape {
     int64_t groups;                      /* of weights that have scales beside the units; else 0 */
     int64_t row_groups, row_group_units; /* the same of rows of activations */
     int64_t loaded_row_bytes;            /* of quantized rows while they are prepared; else 0 */
+    int64_t ordered_row_bytes;           /* of rows in the order of the weights' columns; else 0 */
     int32_t n_threads;
     int32_t sums_slots; /* blocks of sums that finish keeps at the same time */
 } tenon_panel_shape;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "panel_source.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "packed_bits.h"
+#include "panel_order.h"
 #include "scale_layout.h"
 
 enum { GROUP = TENON_PANEL_GROUP, AWQ_WORD = 8 };
@@ -22,9 +24,11 @@ static int32_t plain_kind(tenon_number number) {
 /* Integers with scales, and perhaps zero points, for groups of columns. */
 static int32_t integer_kind(const tenon_weight_view *view, tenon_panel_type *scale_type) {
     const int nibble = view->number == TENON_NUMBER_U4;
-    const int is_128 = view->group_cols % 128 == 0 || view->group_cols >= view->k;
-    if (view->group_index.present) return -1;
-    if (view->group_cols % GROUP && view->group_cols < view->k) return -1;
+    const int is_128 =
+        !view->group_index.present && (view->group_cols % 128 == 0 || view->group_cols >= view->k);
+    const int ordered = view->group_index.present;
+    if (ordered && (!nibble || view->k % 8 || view->k > INT32_MAX / 64)) return -1;
+    if (!ordered && view->group_cols % GROUP && view->group_cols < view->k) return -1;
     *scale_type =
         view->scale.number == TENON_NUMBER_BF16 ? TENON_PANEL_TYPE_BF16 : TENON_PANEL_TYPE_F16;
     if (view->scale.number != TENON_NUMBER_F32) {
@@ -217,17 +221,28 @@ static int packed_zero(const tenon_weight_view *view, int64_t row, int64_t group
     return (int)(word >> 4 * slot & 15) + (view->format == TENON_FORMAT_INT4_GPTQ);
 }
 
-static void put_affine(const tenon_weight_view *view, int64_t row, int64_t col, int has_offset,
+/* (code - zero) * scale, where the code of a kind is 128 less than an unsigned byte. */
+static void put_affine(const tenon_weight_view *view, int64_t row, int64_t group, int has_offset,
                        uint8_t *dst) {
-    const tenon_weight_group group = tenon_weight_group_at(view, row, col);
+    const tenon_weight_group g = tenon_weight_parameters(view, row, group);
     const double bias = view->number == TENON_NUMBER_U8 ? 128 : 0;
-    const float pair[2] = {(float)group.scale, (float)((bias - group.zero) * group.scale)};
+    const float pair[2] = {(float)g.scale, (float)((bias - g.zero) * g.scale)};
     memcpy(dst, pair, has_offset ? 8 : 4);
 }
 
-/* dst: behind the codes, or in front of them where GGUF has the scale there. */
+/* dst: behind the codes, or in front of them where GGUF has the scale there. No such group: NaN. */
 static void put_parameters(tenon_panel_kind kind, const tenon_weight_view *view, int64_t row,
-                           int64_t col, int64_t group, uint8_t *dst) {
+                           int64_t group, uint8_t *dst) {
+    if (group >= view->col_groups) {
+        static const uint8_t nan_f16_bf16[2] = {0xff, 0x7f};
+        const float nan_f32[2] = {NAN, NAN};
+        if (kind == TENON_PANEL_INT4_AFFINE)
+            memcpy(dst, nan_f32, 8);
+        else
+            memcpy(dst, nan_f16_bf16, 2);
+        if (kind == TENON_PANEL_INT4_ZERO) dst[2] = 0;
+        return;
+    }
     switch (kind) {
     case TENON_PANEL_Q4_0:
     case TENON_PANEL_Q8_0:
@@ -243,7 +258,7 @@ static void put_parameters(tenon_panel_kind kind, const tenon_weight_view *view,
         dst[2] = (uint8_t)(16 - packed_zero(view, row, group));
         return;
     default:
-        put_affine(view, row, col, tenon_panel_has_offset(kind), dst);
+        put_affine(view, row, group, tenon_panel_has_offset(kind), dst);
         return;
     }
 }
@@ -267,8 +282,43 @@ static void gather_codes(tenon_panel_kind kind, const tenon_weight_view *view, i
     to_panel_order(nibbles, codes);
 }
 
-void tenon_panel_gather(tenon_panel_kind kind, const tenon_weight_view *view, int64_t first,
-                        int64_t unit, uint8_t *rows) {
+/* ---- columns in another order ---- */
+
+/* The word that holds a column of a row, in the formats that have a group index. */
+static uint8_t *word_of(const tenon_weight_view *view, int64_t row, int64_t col) {
+    return (uint8_t *)(uintptr_t)view->data + row * view->n_stride + col / 8 * view->k_stride;
+}
+
+static void gather_ordered(tenon_panel_kind kind, const tenon_weight_view *view,
+                           const int32_t *order, int64_t first, uint8_t *rows) {
+    const int64_t row_bytes = tenon_panel_row_bytes(kind);
+    const int at = codes_at(kind);
+    uint8_t codes[GROUP][TENON_PANEL_COLS] = {{0}};
+    int64_t group = view->col_groups;
+    for (int i = 0; i < GROUP; i++) {
+        const int64_t col = order[i];
+        if (col < 0 || col >= view->k) continue;
+        if (i == 0) group = tenon_panel_group_of(view, col);
+        for (int64_t c = 0; c < TENON_PANEL_COLS; c++) {
+            const int64_t row = first + c < view->n ? first + c : view->n - 1;
+            codes[i][c] =
+                (uint8_t)(tenon_word_get(word_of(view, row, col), 0) >> 4 * (col % 8) & 15);
+        }
+    }
+    for (int64_t c = 0; c < TENON_PANEL_COLS; c++) {
+        uint8_t *out = rows + c * row_bytes;
+        const int64_t row = first + c < view->n ? first + c : view->n - 1;
+        for (int j = 0; j < 16; j++) out[at + j] = (uint8_t)(codes[j][c] | codes[j + 16][c] << 4);
+        put_parameters(kind, view, row, group, at ? out : out + 16);
+    }
+}
+
+void tenon_panel_gather(tenon_panel_kind kind, const tenon_weight_view *view, const int32_t *order,
+                        int64_t first, int64_t unit, uint8_t *rows) {
+    if (order) {
+        gather_ordered(kind, view, order + unit * GROUP, first, rows);
+        return;
+    }
     const int64_t unit_k = tenon_panel_unit_k(kind), row_bytes = tenon_panel_row_bytes(kind);
     const int64_t k0 = unit * unit_k, group = k0 / view->group_cols;
     const int64_t stored = tenon_panel_stored_rows(view);
@@ -289,15 +339,33 @@ void tenon_panel_gather(tenon_panel_kind kind, const tenon_weight_view *view, in
         }
     for (int64_t c = 0; c < TENON_PANEL_COLS; c++) {
         const int64_t row = first + c < view->n ? first + c : view->n - 1;
-        put_parameters(kind, view, row, k0, group, rows + c * row_bytes + parameters_at);
+        put_parameters(kind, view, row, group, rows + c * row_bytes + parameters_at);
     }
 }
 
-void tenon_panel_scatter(tenon_panel_kind kind, const tenon_weight_view *view, int64_t row,
-                         int64_t unit, const uint8_t *unit_row) {
+static void scatter_ordered(const tenon_weight_view *view, const int32_t *order, int64_t row,
+                            const uint8_t *codes) {
+    for (int i = 0; i < GROUP; i++) {
+        const int64_t col = order[i];
+        if (col < 0 || col >= view->k) continue;
+        uint8_t *at = word_of(view, row, col);
+        const uint32_t code = codes[i % 16] >> (i < 16 ? 0 : 4) & 15,
+                       shift = 4 * (uint32_t)(col % 8);
+        const uint32_t word = (tenon_word_get(at, 0) & ~(15u << shift)) | code << shift;
+        memcpy(at, &word, 4);
+    }
+}
+
+void tenon_panel_scatter(tenon_panel_kind kind, const tenon_weight_view *view,
+                         const int32_t *columns, int64_t row, int64_t unit,
+                         const uint8_t *unit_row) {
     const int64_t unit_k = tenon_panel_unit_k(kind);
     const uint8_t *codes = unit_row + codes_at(kind);
     uint8_t order[GROUP];
+    if (columns) {
+        scatter_ordered(view, columns + unit * GROUP, row, codes);
+        return;
+    }
     for (int64_t k0 = unit * unit_k; k0 < (unit + 1) * unit_k; k0 += GROUP) {
         if (!tenon_panel_is_nibble(kind)) {
             memcpy(order, codes, GROUP);

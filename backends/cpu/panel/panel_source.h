@@ -23,13 +23,14 @@ int32_t tenon_panel_kind_of(const tenon_weight_view *view, tenon_panel_type *sca
                             int32_t *beside);
 
 /* Rows first .. first + 31 of unit `unit` of one expert's weights, side by side at rows
- * (TENON_PANEL_EDGE_BYTES). Rows past n repeat the last one. */
-void tenon_panel_gather(tenon_panel_kind kind, const tenon_weight_view *view, int64_t first,
-                        int64_t unit, uint8_t *rows);
+ * (TENON_PANEL_EDGE_BYTES). Rows past n repeat the last one. order: the column of each
+ * place, or NULL. */
+void tenon_panel_gather(tenon_panel_kind kind, const tenon_weight_view *view, const int32_t *order,
+                        int64_t first, int64_t unit, uint8_t *rows);
 
 /* The codes of a unit's row back to where gather found them. */
-void tenon_panel_scatter(tenon_panel_kind kind, const tenon_weight_view *view, int64_t row,
-                         int64_t unit, const uint8_t *unit_row);
+void tenon_panel_scatter(tenon_panel_kind kind, const tenon_weight_view *view, const int32_t *order,
+                         int64_t row, int64_t unit, const uint8_t *unit_row);
 
 /* Whether a unit's row has something to give back: rows past n may, where a word holds several. */
 int64_t tenon_panel_stored_rows(const tenon_weight_view *view);

@@ -31,7 +31,8 @@ typedef struct scratch_view {
 size_t tenon_panel_scratch_bytes(const tenon_panel_shape *s) {
     const size_t bytes = (size_t)(s->sums_slots + 2) * SUMS_BYTES + TENON_PANEL_CHUNK_BYTES +
                          STAGE_BYTES + EDGE_BYTES + (size_t)s->groups * TENON_PANEL_COLS * 4;
-    const size_t row = (size_t)s->loaded_row_bytes; /* at the same place, at another time */
+    /* At the same place, at another time. */
+    const size_t row = (size_t)(s->loaded_row_bytes + s->ordered_row_bytes);
     return bytes > row ? bytes : row;
 }
 
@@ -97,7 +98,8 @@ void tenon_panel_pack(const tenon_panel_kernels *kernels, const tenon_panel_weig
             if (w->decoded)
                 decode_unit(&view, panel, unit0 + u, edge);
             else
-                tenon_panel_gather(w->kind, &view, panel * TENON_PANEL_COLS, unit0 + u, edge);
+                tenon_panel_gather(w->kind, &view, w->order, panel * TENON_PANEL_COLS, unit0 + u,
+                                   edge);
             kernels->pack(w->kind, at, 1, dst + u * unit_bytes);
         }
         return;

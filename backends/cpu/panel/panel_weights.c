@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "panel_order.h"
 #include "panel_source.h"
 #include "panel_unpack.h"
 
@@ -42,6 +43,10 @@ const char *tenon_panel_rows_from(const DLTensor *w, const tenon_quant *quant,
                                  .beside = beside,
                                  .view = view};
     set_groups(out);
+    if (view.group_index.present) {
+        out->ordered = 1, out->source_k = view.k;
+        out->k = tenon_panel_most_columns(&view);
+    }
     return NULL;
 }
 
@@ -64,6 +69,7 @@ static bool is_scale_in_units(tenon_panel_kind kind, const tenon_blob_header *he
     const uint8_t unit[TENON_PANEL_MAX_UNIT_BYTES] = {0};
     int32_t bytes;
     return header->scale_layout == TENON_SCALE_LAYOUT_LINEAR &&
+           !header->part[TENON_BLOB_GROUP_INDEX].present &&
            tenon_panel_unit_scale(kind, unit, 0, &bytes);
 }
 
@@ -72,6 +78,7 @@ void tenon_panel_describe(const tenon_panel_weights *w, tenon_blob_header *heade
     header->layout_words[1] = (int64_t)w->scale_type;
     header->layout_words[2] = w->groups;
     header->layout_words[3] = w->group_units;
+    header->layout_words[4] = w->ordered ? w->k : 0;
     header->blob_bytes = header->header_bytes + tenon_panel_payload_bytes(w);
     for (int i = TENON_BLOB_SCALE; i < TENON_BLOB_PARTS; i++) {
         tenon_blob_part *part = &header->part[i];
@@ -94,21 +101,27 @@ static bool is_consistent(const tenon_blob_header *h, int64_t experts) {
     if (groups < 0 || groups > units + 1 || (groups && group_units < 1) ||
         (groups && (units + group_units - 1) / group_units > groups))
         return false;
+    const int64_t columns = h->layout_words[4];
+    if (columns && (columns < h->k || columns % TENON_PANEL_GROUP || columns > INT32_MAX))
+        return false;
     tenon_blob_header copy = *h;
     const tenon_panel_weights w = {.kind = (tenon_panel_kind)kind,
                                    .scale_type = (tenon_panel_type)scale_type,
                                    .experts = experts,
                                    .n = h->n,
-                                   .k = h->k,
+                                   .k = columns ? columns : h->k,
+                                   .ordered = columns > 0,
                                    .groups = groups,
                                    .group_units = group_units};
     tenon_panel_describe(&w, &copy);
     return !memcmp(&copy, h, sizeof copy);
 }
 
-/* A packed tensor's scales lie behind its panels. */
+/* A packed tensor's scales, or the order of its columns, lie behind its panels. */
 static void set_scales(tenon_panel_weights *w) {
-    if (w->groups) w->scales = (const float *)(const void *)(w->data + tenon_panel_units_bytes(w));
+    const void *behind = w->data + tenon_panel_units_bytes(w);
+    if (w->groups) w->scales = behind;
+    if (w->ordered) w->order = behind;
 }
 
 const char *tenon_panel_blob_from(const DLTensor *w, tenon_panel_weights *out,
@@ -135,7 +148,8 @@ const char *tenon_panel_blob_from(const DLTensor *w, tenon_panel_weights *out,
                                  .scale_type = (tenon_panel_type)h->layout_words[1],
                                  .groups = h->layout_words[2],
                                  .group_units = h->layout_words[3]};
-    out->expert_stride = tenon_panel_count(h->n) * tenon_panel_bytes(out->kind, h->k);
+    if (h->layout_words[4]) out->ordered = 1, out->source_k = h->k, out->k = h->layout_words[4];
+    out->expert_stride = tenon_panel_count(h->n) * tenon_panel_bytes(out->kind, out->k);
     set_scales(out);
     return NULL;
 }

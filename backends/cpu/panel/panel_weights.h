@@ -10,9 +10,10 @@
 
 /* Name of the layout in a blob's header. Its payload is, for each expert, tenon_panel_count(n)
  * panels of tenon_panel_bytes(kind, k), right behind the header; where scales are not in the units,
- * these as f32 [experts][panels][groups][32]; then zero points and so on that lay beside the
+ * these as f32 [experts][panels][groups][32]; where columns are not in the
+ * checkpoint's order, their order as i32; then zero points and so on that lay beside the
  * elements, as they were, and scales if the units have them in another form or not at all.
- * layout_words: kind, type of 16-bit scales, groups, units of a group. */
+ * layout_words: kind, type of 16-bit scales, groups, units of a group, length of the order or 0. */
 #define TENON_PANEL_LAYOUT_NAME "cpu_panel32"
 
 /* NULL and the kind and the rows, or why these weights cannot be read in place. Data may be NULL.
@@ -41,14 +42,16 @@ int32_t tenon_panel_weights_at(const tenon_panel_weights *planned, const tenon_b
                                const DLTensor *w, const tenon_quant *quant,
                                tenon_panel_weights *out, tenon_reason *reason);
 
-/* Panels, and panels with the scales behind them. */
+/* Panels, and panels with the scales or the order behind them. */
 static inline uint64_t tenon_panel_units_bytes(const tenon_panel_weights *w) {
     return (uint64_t)w->experts * (uint64_t)tenon_panel_count(w->n) *
            (uint64_t)tenon_panel_bytes(w->kind, w->k);
 }
 static inline uint64_t tenon_panel_payload_bytes(const tenon_panel_weights *w) {
-    return tenon_panel_units_bytes(w) + (uint64_t)w->experts * (uint64_t)tenon_panel_count(w->n) *
-                                            (uint64_t)w->groups * TENON_PANEL_COLS * 4;
+    return tenon_panel_units_bytes(w) +
+           (uint64_t)w->experts * (uint64_t)tenon_panel_count(w->n) * (uint64_t)w->groups *
+               TENON_PANEL_COLS * 4 +
+           (w->ordered ? 4 * (uint64_t)w->k : 0);
 }
 
 /* The element type of activations, results and bias; false for others. */

@@ -25,10 +25,10 @@ static void unpack_panel(void *arg, int64_t task, int32_t thread) {
     const tenon_panel_weights *rows = &c->rows;
     const tenon_panel_kind kind = c->panels.kind;
     const int64_t panels = tenon_panel_count(rows->n), expert = task / panels;
-    const int64_t units = tenon_panel_units(kind, rows->k), first = task % panels * 32;
+    const int64_t units = tenon_panel_units(kind, c->panels.k), first = task % panels * 32;
     const int64_t row_bytes = tenon_panel_row_bytes(kind);
     const int64_t element = tenon_panel_element_bytes(kind);
-    const uint8_t *unit = c->panels.data + task * tenon_panel_bytes(kind, rows->k);
+    const uint8_t *unit = c->panels.data + task * tenon_panel_bytes(kind, c->panels.k);
     const tenon_weight_view view = tenon_weight_expert(&rows->view, expert);
     const int64_t stored = rows->beside ? tenon_panel_stored_rows(&view) : rows->n;
     uint8_t buffer[256];
@@ -39,7 +39,7 @@ static void unpack_panel(void *arg, int64_t task, int32_t thread) {
                            (first + col) * rows->row_stride;
             tenon_panel_unpack_unit(kind, unit, col, buffer);
             if (rows->beside) {
-                tenon_panel_scatter(kind, &view, first + col, u, buffer);
+                tenon_panel_scatter(kind, &view, c->panels.order, first + col, u, buffer);
                 continue;
             }
             if (!tenon_panel_is_plain(kind)) {
