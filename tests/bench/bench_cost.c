@@ -140,6 +140,22 @@ static void cost_of_moe(bench_problem *p, bench_cost *out) {
                       3 * (double)x->shape[0] * hidden * rows_of(p, "shared_gate_up");
 }
 
+static double cache_bytes(bench_problem *p) {
+    return tensor_bytes(p, "k") + tensor_bytes(p, "v") + tensor_bytes(p, "cache");
+}
+
+/* Of a cache only the rows that are written or read count: as many elements as there are beside it.
+ */
+static void cost_of_cache(bench_problem *p, bench_cost *out) {
+    static const char *const plain[] = {"key", "value", "kv_c", "k_pe"};
+    const bench_tensor *k = bench_find(p, "k"), *cache = k ? k : bench_find(p, "cache");
+    out->bytes -= cache_bytes(p);
+    for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++) {
+        const bench_tensor *t = bench_find(p, plain[i]);
+        if (t) out->bytes += (double)bench_count(t) * cache->view.dtype.bits / 8.0;
+    }
+}
+
 void bench_cost_of(bench_problem *p, uint32_t traits, bench_cost *out) {
     const char *op = p->info->name;
     out->bytes = all_bytes(p), out->operations = 0, out->peak = BENCH_PEAK_NONE;
@@ -162,6 +178,8 @@ void bench_cost_of(bench_problem *p, uint32_t traits, bench_cost *out) {
         out->operations =
             2.0 * (double)bench_count(o) * (gated ? 2 : 1) * (double)x->shape[x->view.ndim - 1];
         out->peak = peak_of(x, w, traits);
+    } else if (strstr(op, "_append") || !strcmp(op, "kv_gather")) {
+        cost_of_cache(p, out);
     } else if (!strcmp(op, "moe")) {
         cost_of_moe(p, out);
         out->peak = peak_of(bench_find(p, "x"), NULL, traits);

@@ -75,7 +75,7 @@ int32_t bench_plan_make(const bench_library *library, bench_problem *problem, co
 
 void bench_plan_free(const bench_library *library, bench_plan *plan) {
     library->api->plan_destroy(plan->plan);
-    free(plan->workspace);
+    bench_release(plan->workspace);
     memset(plan, 0, sizeof *plan);
 }
 

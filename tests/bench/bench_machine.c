@@ -59,9 +59,3 @@ void bench_machine_features(char *text, size_t bytes) {
                 snprintf(text + used, bytes - used, "%s%s", used ? " " : "", flag);
         }
 }
-
-double bench_available_bytes(void) {
-    char value[64];
-    return proc_line("/proc/meminfo", "MemAvailable", value, sizeof value) ? 1024 * atof(value)
-                                                                           : 1e18;
-}

@@ -10,7 +10,5 @@ void bench_machine_date(char *text, size_t bytes); /* 2026-11-23 06:37 UTC */
 void bench_machine_cpu(char *text, size_t bytes);
 /* Those instruction sets that decide between kernels. */
 void bench_machine_features(char *text, size_t bytes);
-/* Memory that can be had without swapping. */
-double bench_available_bytes(void);
 
 #endif /* TENON_BENCH_MACHINE_H */

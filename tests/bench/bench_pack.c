@@ -32,23 +32,24 @@ static bool pack_one(const bench_library *library, bench_problem *p, const char 
     size_t bytes = (size_t)query.output_bytes, total = bytes + 2 * BENCH_MARGIN;
     unsigned char *block = bench_block(total);
     if (!block) return false;
-    memset(block, 0x5c, total);
+    memset(block, 0x5c, BENCH_MARGIN);
+    memset(block + BENCH_MARGIN + bytes, 0x5c, BENCH_MARGIN);
     blob.data = block + BENCH_MARGIN, blob_shape = (int64_t)bytes;
     if (library->api->call(library->context, TENON_OP_PACK_WEIGHTS, &args, &error)) {
         snprintf(detail, detail_bytes, "pack_weights of %s: %s", field, error.text);
-        free(block);
+        bench_release(block);
         return false;
     }
     int64_t rows = w->shape[w->view.ndim - 2], cols = w->shape[w->view.ndim - 1];
     if (!quant) {
-        if (p->n_quants == BENCH_MAX_QUANTS) return free(block), false;
+        if (p->n_quants == BENCH_MAX_QUANTS) return bench_release(block), false;
         for (uint32_t i = 0; i < p->info->n_fields; i++)
             if (!strcmp(p->info->fields[i].name, quant_name)) {
                 quant = &p->quant[p->n_quants];
                 p->quant_field[p->n_quants++] = (int32_t)i;
                 *(const tenon_quant **)(p->args.bytes + p->info->fields[i].offset_bytes) = quant;
             }
-        if (!quant) return free(block), false;
+        if (!quant) return bench_release(block), false;
     } else if (quant->rows && quant->cols) {
         rows = quant->rows, cols = quant->cols;
     } else {
@@ -57,7 +58,7 @@ static bool pack_one(const bench_library *library, bench_problem *p, const char 
     memset(quant, 0, sizeof *quant);
     quant->struct_size = sizeof *quant, quant->format = TENON_FORMAT_PACKED, quant->rows = rows,
     quant->cols = cols;
-    free(w->block);
+    bench_release(w->block);
     w->block = block, w->bytes = bytes;
     w->view = blob, w->view.shape = w->shape, w->view.strides = w->strides;
     w->shape[0] = (int64_t)bytes, w->strides[0] = 1;

@@ -35,34 +35,46 @@ static double copy_bytes(const bench_options *options, const bench_problem *p) {
     return options->pack ? 2.2 * bytes : bytes;
 }
 
+static bool first_copy(const bench_options *options, const bench_library *library, const char *text,
+                       series *s, bench_result *out) {
+    bench_problem *p = &s->copies[0];
+    bool parsed = bench_parse(library->api, text, p);
+    double needed = copy_bytes(options, p),
+           available = bench_available_bytes() + bench_kept_bytes();
+    if (parsed && needed > available) {
+        out->status = BENCH_SKIPPED;
+        snprintf(out->detail, sizeof out->detail, "needs %.1f GB of memory, %.1f are free",
+                 needed / 1e9, available / 1e9);
+        return false;
+    }
+    if (!parsed || !bench_allocate(p)) {
+        out->status = BENCH_INVALID;
+        snprintf(out->detail, sizeof out->detail, "%s", p->message[0] ? p->message : "no memory");
+        return false;
+    }
+    bench_fill_ragged(p, options->seed, options->lengths);
+    bench_cost_of(p, 0, &out->cost);
+    /* Experts that nobody asks for are memory without being work: two copies are enough then. */
+    double copies = 1 + COLD_BYTES / (out->cost.bytes > 1 ? out->cost.bytes : 1),
+           most = needed > COLD_BYTES ? 2 : MAX_COPIES;
+    s->n_copies = out->cost.bytes > COLD_BYTES ? 1 : (int)(copies < most ? copies : most);
+    if (!options->pack || bench_pack_weights(library, p, out->detail, sizeof out->detail))
+        return true;
+    out->status = BENCH_FAILED;
+    return false;
+}
+
 static bool prepare(const bench_options *options, const bench_library *library, const char *text,
                     series *s, bench_result *out) {
     tenon_error error = {.struct_size = sizeof error};
     for (int c = 0; c < s->n_copies || c == 0; c++) {
         bench_problem *p = &s->copies[c];
-        bool parsed = bench_parse(library->api, text, p);
-        double needed = copy_bytes(options, p), available = bench_available_bytes();
-        if (parsed && needed > available) {
-            out->status = BENCH_SKIPPED;
-            snprintf(out->detail, sizeof out->detail, "needs %.1f GB of memory, %.1f are free",
-                     needed / 1e9, available / 1e9);
-            return false;
-        }
-        if (!parsed || !bench_allocate(p)) {
-            out->status = BENCH_INVALID;
-            snprintf(out->detail, sizeof out->detail, "%s",
-                     p->message[0] ? p->message : "no memory");
-            return false;
-        }
-        bench_fill_ragged(p, options->seed, options->lengths);
-        if (c == 0) {
-            bench_cost_of(p, 0, &out->cost);
-            double copies = COLD_BYTES / (out->cost.bytes > 1 ? out->cost.bytes : 1);
-            s->n_copies = copies < 1 ? 1 : copies > MAX_COPIES ? MAX_COPIES : (int)copies + 1;
-        }
-        if (options->pack && !bench_pack_weights(library, p, out->detail, sizeof out->detail)) {
-            out->status = BENCH_FAILED;
-            return false;
+        if (c == 0 ? !first_copy(options, library, text, s, out) : !bench_clone(&s->copies[0], p)) {
+            if (c == 0) return false;
+            /* Memory ran out: fewer copies. */
+            bench_free(p);
+            s->n_copies = c;
+            break;
         }
         int32_t status =
             bench_plan_make(library, p, bench_kernel_of(options), &s->plans[c], &error);
@@ -99,14 +111,12 @@ static void take_sample(const bench_library *library, series *s, int repeats, bo
                         double before) {
     int first = s->n * repeats;
     if (wake) run_copy(library, s, first + s->n_copies - 1);
-    double thread = cpu_seconds(CLOCK_THREAD_CPUTIME_ID),
-           process = cpu_seconds(CLOCK_PROCESS_CPUTIME_ID), start = bench_seconds();
+    double thread = cpu_seconds(CLOCK_THREAD_CPUTIME_ID), start = bench_seconds();
     for (int r = 0; r < repeats; r++) run_copy(library, s, first + r);
     double seconds = bench_seconds() - start;
-    process = cpu_seconds(CLOCK_PROCESS_CPUTIME_ID) - process;
     thread = cpu_seconds(CLOCK_THREAD_CPUTIME_ID) - thread;
     s->seconds[s->n] = seconds / repeats;
-    s->witness[s->n] = (bench_witness){before, 0, thread / seconds, process / seconds};
+    s->witness[s->n] = (bench_witness){before, 0, thread / seconds};
 }
 
 static void summarize(series *s, bench_result *out) {
@@ -171,6 +181,7 @@ static void measure(const bench_options *options, const bench_library *libraries
 void bench_run_performance(const bench_options *options, const bench_limits *limits,
                            const bench_library *libraries, int n_libraries, const char *text,
                            bench_result *out) {
+    bench_keep_blocks();
     series *all = calloc((size_t)n_libraries, sizeof *all);
     bool ready = all != NULL;
     for (int l = 0; ready && l < n_libraries; l++) {

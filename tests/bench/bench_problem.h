@@ -48,8 +48,16 @@ void bench_print(const tenon_api *api, const bench_problem *problem, char *text,
 
 /* ---- bench_memory.c ---- */
 /* 64-byte aligned; from 2 MiB on, on huge pages where the kernel has them (the default), as a host
- * that reads weights at the speed of the memory does. free() releases it. */
+ * that reads weights at the speed of the memory does. */
 void *bench_block(size_t bytes);
+void bench_release(void *block);
+/* From now on large blocks stay mapped after their release. */
+void bench_keep_blocks(void);
+double bench_kept_bytes(void); /* of those that nobody uses */
+/* Memory that can be had without swapping. */
+double bench_available_bytes(void);
+/* The same problem with the same contents in memory of its own; *to is to be freed either way. */
+bool bench_clone(const bench_problem *from, bench_problem *to);
 void bench_use_huge_pages(bool wanted);
 /* From the first to the last element, strides counted. */
 double bench_span_bytes(const bench_tensor *tensor);

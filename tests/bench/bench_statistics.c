@@ -43,18 +43,16 @@ bench_estimate bench_estimate_median(double *values, int n) {
 }
 
 int bench_keep_undisturbed(const bench_witness *w, int n, bool *keep) {
-    double *levels = malloc(2 * sizeof(double) * (size_t)(n > 0 ? n : 1)), *shares = levels + n;
+    double *levels = malloc(sizeof(double) * (size_t)(n > 0 ? n : 1));
     int kept = 0;
     if (!levels) return memset(keep, 0, (size_t)n), 0;
-    for (int i = 0; i < n; i++)
-        levels[i] = (w[i].before + w[i].after) / 2, shares[i] = w[i].process_share;
-    bench_median(levels, n), bench_median(shares, n); /* they sort */
-    double level = LEAST_LEVEL * bench_quantile(levels, n, 0.75),
-           share = LEAST_CPU * bench_quantile(shares, n, 0.75);
+    for (int i = 0; i < n; i++) levels[i] = (w[i].before + w[i].after) / 2;
+    bench_median(levels, n); /* sorts */
+    double level = LEAST_LEVEL * bench_quantile(levels, n, 0.75);
     for (int i = 0; i < n; i++) {
         double less = fmin(w[i].before, w[i].after), more = fmax(w[i].before, w[i].after);
         keep[i] = less >= LEAST_AGREEMENT * more && (w[i].before + w[i].after) / 2 >= level &&
-                  w[i].thread_share >= LEAST_CPU && w[i].process_share >= share;
+                  w[i].thread_share >= LEAST_CPU;
         kept += keep[i];
     }
     free(levels);

@@ -21,13 +21,12 @@ double bench_quantile(const double *sorted, int n, double share);
 typedef struct bench_witness {
     double before, after; /* the probes around it */
     double thread_share;  /* CPU time of the calling thread, of the sample's */
-    double process_share; /* and of the whole process: 2 where two threads were at work */
 } bench_witness;
 
-/* Marks the samples that can be trusted: probes before and after agree, and neither they nor the
- * process' share of the CPUs are far below what the same series has seen. (A probe is shorter than
- * a slice of the scheduler, so only CPU time shows a neighbour who takes turns.) Returns how many.
- */
+/* Marks the samples that can be trusted: probes before and after agree, they are not far below what
+ * the same series has seen, and the calling thread had its CPU. (A probe is shorter than a slice of
+ * the scheduler, so only CPU time shows a neighbour who takes turns. Of other threads it is known
+ * only to the tick.) Returns how many. */
 int bench_keep_undisturbed(const bench_witness *witnesses, int n, bool *keep);
 
 #endif /* TENON_BENCH_STATISTICS_H */

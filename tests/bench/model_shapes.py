@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes inputs/model_*: every operation that one layer of a model runs, and the model's head, as problems of tenonbench.
+"""Writes inputs/bars, what ./dev bench measures, and inputs/model_*: every operation that one layer of a model runs, and the model's head, as problems of tenonbench.
 
     python tests/bench/model_shapes.py          writes the files
     python tests/bench/model_shapes.py --check  compares them with what it would write
@@ -214,6 +214,91 @@ def smollm(label, c):
     return lines
 
 
+def int8_channel(name, n, k, e=0):
+    lead = f"{e}," if e else ""
+    return f"{name}=i8[{lead}{n},{k}] {name}_quant.format=INT8 {name}_quant.scale=f32[{lead}{n}]"
+
+
+def int4_groups(group):
+    def weight(name, n, k, e=0):
+        lead = f"{e}," if e else ""
+        return (f"{name}=u8[{lead}{n},{k // 2}] {name}_quant.format=INT4 {name}_quant.group_cols={group} "
+                f"{name}_quant.scale=f16[{lead}{n},{k // group}]")
+    return weight
+
+
+def nvfp4(name, n, k, e=0):
+    lead = f"{e}," if e else ""
+    return (f"{name}=u8[{lead}{n},{k // 2}] {name}_quant.format=NVFP4 {name}_quant.scale=e4m3fn[{lead}{n},{k // 16}] "
+            f"{name}_quant.global_scale=f32[1]")
+
+
+def f16(name, n, k, e=0):
+    return plain(name, n, k, e, "f16")
+
+
+def bars():
+    """What bench_summary.py puts beside a bar. A label is "row | case"; rows are explained there."""
+    lines = []
+
+    def put(row, case, problem):
+        lines.append(f"{problem.split(' # ')[0]} # {row} | {case}".replace("  ", " "))
+
+    groups = {"Q4_0": gguf("Q4_0", 32, 18), "int4 g32": int4_groups(32), "Q8_0": gguf("Q8_0", 32, 34), "MXFP4": mxfp4}
+    other = {"Q4_1": Q4_1, "Q4_K": Q4_K, "Q6_K": Q6_K, "GPTQ g128": gptq, "AWQ g128": awq, "int8 channel": int8_channel}
+    n, k = 4096, 4096
+    for name, weight in {**groups, **other, "bf16": bf16}.items():
+        put("m1", f"{name} m=1 {n}x{k}", matmul("", 1, n, k, weight))
+    for name, weight in {"Q4_0": groups["Q4_0"], "Q8_0": groups["Q8_0"], "bf16": bf16}.items():
+        put("m1", f"{name} m=1 28672x4096", matmul("", 1, 28672, 4096, weight))
+    for m in (2, 8, 64):
+        for name in ("Q4_0", "Q8_0", "MXFP4", "Q4_K", "GPTQ g128", "int8 channel"):
+            put("m64", f"{name} m={m} {n}x{k}", matmul("", m, n, k, {**groups, **other}[name]))
+    for name, weight in groups.items():
+        put("m512_g32", f"{name} m=512 {n}x{k}", matmul("", 512, n, k, weight))
+    for row, name, weight in (("m512_g128", "int4 g128", int4_groups(128)), ("m512_g128", "GPTQ g128", gptq), ("m512_g128", "AWQ g128", awq),
+                              ("m512_i8", "int8 channel", int8_channel), ("m512_bf16", "bf16", bf16), ("m512_fp8", "fp8 128x128", fp8_block),
+                              ("m512_fp8", "fp8 channel", fp8_channel), ("m512_fp8", "NVFP4", nvfp4), ("m512_f16", "f16", f16)):
+        put(row, f"{name} m=512 {n}x{k}", matmul("", 512, n, k, weight, "f16" if name == "f16" else "bf16"))
+    for kv in (1024, 8192, 65536):
+        for cache in ("bf16", "f16", "i8", "e4m3fn"):
+            act = "f16" if cache == "f16" else "bf16"
+            extra = " window_left=-1" + (" k_scale=f32[1] v_scale=f32[1]" if cache in ("i8", "e4m3fn") else "")
+            put("decode_16" if cache in ("bf16", "f16") else "decode_8", f"decode {cache} kv {kv} 32/8 heads d=128",
+                attention("", 1, 1, kv, 32, 8, 128, act, cache, extra))
+    put("decode_16", "decode bf16 32 x kv 1024 32/8 heads d=128", attention("", 1, 32, 1024, 32, 8, 128, extra=" window_left=-1"))
+    put("decode_16", "decode bf16 kv 8192 64/8 heads d=64 sinks", attention("", 1, 1, 8192, 64, 8, 64, extra=" sinks=bf16[64] window_left=-1"))
+    for length in (512, 2048):
+        put("prefill", f"prefill bf16 causal {length} 32/8 heads d=128", attention("", length, 1, length, 32, 8, 128, extra=" window_left=-1"))
+    put("prefill", "prefill bf16 512 on 4096 32/8 heads d=128", attention("", 512, 1, 4096, 32, 8, 128, extra=" window_left=-1"))
+    oss = MODELS["gpt_oss_120b"]
+    for t in (1, 32, 512):
+        found = moe_set("", oss["hidden"], oss["inter"], 128, 128, 4, mxfp4, bias=True, gate="activation=SWIGLU_OAI gate_layout=INTERLEAVED limit=7")
+        put("moe_512" if t == 512 else "moe_few", f"moe gpt-oss-120b MXFP4 {t} tokens",
+            next(line for line in found if line.startswith(f"moe x=bf16[{t},")))
+    for t in (1, 32):
+        found = moe_set("", 7168, 2048, 256, 32, 8, fp8_block, shared=2048)
+        put("moe_fp8", f"moe deepseek-r1 ep8 fp8 {t} tokens", next(line for line in found if line.startswith(f"moe x=bf16[{t},")))
+    for cache, ds in (("bf16[256,32,576]", ""), ("u8[256,32,656]", " cache_format=FP8_DS")):
+        put("mla", f"mla decode {'fp8' if ds else 'bf16'} kv 8192 128 heads", f"mla_attention q=bf16[1,128,576] cache={cache} out=bf16[1,128,512] "
+            f"cu_seqlens_q=i32[2] seq_lens=i32[1] block_table=i32[1,256] softmax_scale=0.1352337{ds} flags=CAUSAL")
+    small = MODELS["smollm2_135m"]
+    put("small", "smollm2 qkv Q4_1 m=1", matmul("", 1, 960, small["hidden"], Q4_1, "f32"))
+    put("small", "smollm2 gate_up Q4_1 m=1", matmul("", 1, 3072, small["hidden"], Q4_1, "f32"))
+    put("small", "smollm2 head Q4_1 m=1", matmul("", 1, small["vocab"], small["hidden"], Q4_1, "f32"))
+    put("small", "smollm2 decode f32 on f16 kv 256", attention("", 1, 1, 256, 9, 3, 64, "f32", "f16", " window_left=-1"))
+    put("cache", "kv_append bf16 256 tokens 8x128",
+        "kv_append key=bf16[256,8,128] value=bf16[256,8,128] k=bf16[64,32,8,128] v=bf16[64,32,8,128] slot_mapping=i64[256]")
+    put("cache", "kv_gather bf16 4096 tokens 8x128", "kv_gather k=bf16[128,32,8,128] v=bf16[128,32,8,128] key=bf16[4096,8,128] "
+        "value=bf16[4096,8,128] cu_rows=i32[2] block_table=i32[1,128]")
+    put("cache", "merge_states 8 states 64 tokens", "merge_states partial_out=f32[8,64,32,128] partial_lse=f32[8,64,32] out=bf16[64,32,128]")
+    put("cache", "moe_route deepseek-r1 64 tokens", "moe_route logits=f32[64,256] bias=f32[256] topk_weights=f32[64,8] topk_ids=i32[64,8] "
+        "scoring=SIGMOID group_score=TOP2_SUM n_groups=8 topk_groups=4 routed_scale=2.5 flags=RENORMALIZE")
+    put("cache", "quantize fp8 by 1 x 128, 512x7168",
+        "quantize x=bf16[512,7168] q=e4m3fn[512,7168] q_quant.format=FP8 q_quant.group_cols=128 q_quant.scale=f32[512,56]")
+    return lines
+
+
 def files():
     """(name, source, lines)"""
     m = MODELS
@@ -235,13 +320,18 @@ def files():
         yield name, MODELS[model]["source"], [line.replace("  ", " ") for line in lines]
 
 
+def texts():
+    """(path, text)"""
+    written = "# SPDX-License-Identifier: Apache-2.0\n# Written by tests/bench/model_shapes.py; do not edit."
+    for name, source, lines in files():
+        yield INPUTS / f"model_{name}", "\n".join([f"{written} One layer and the head; weights as the checkpoint\n# has them: run with --pack. "
+                                                    f"{source}", *lines, ""])
+    yield INPUTS / "bars", "\n".join([f"{written} What ./dev bench measures; run with --pack.", *bars(), ""])
+
+
 def main():
     wrong = []
-    for name, source, lines in files():
-        path = INPUTS / f"model_{name}"
-        head = ["# SPDX-License-Identifier: Apache-2.0", "# Written by tests/bench/model_shapes.py; do not edit. One layer and the head; weights as the checkpoint",
-                f"# has them: run with --pack. {source}"]
-        body = "\n".join(head + lines) + "\n"
+    for path, body in texts():
         if "--check" in sys.argv[1:]:
             if not path.exists() or path.read_text() != body:
                 wrong.append(path.name)

@@ -103,8 +103,9 @@ def test_model_files_are_those_of_the_script():
 
 
 def test_every_problem_of_the_models_is_taken():
-    files = sorted((Path(__file__).parent / "inputs").glob("model_*"))
-    assert len(files) == 19
+    inputs = Path(__file__).parent / "inputs"
+    files = sorted(inputs.glob("model_*")) + [inputs / "bars"]
+    assert len(files) == 20
     for path in files:
         done = bench("--mode=L", "--strict", f"--batch={path}", check=False)
         assert done.returncode == 0, f"{path.name}:\n" + "\n".join(line for line in done.stdout.splitlines() if not line.startswith("LISTED"))
@@ -118,3 +119,17 @@ def test_work_of_an_expert_parallel_shard(tmp_path):
     assert record["operations"] == 2 * 3 * 32 * 64
     small = 2 * 64 * 2 * 2 + 2 * 4 * 2 + 8 * 4  # x and out, weights and ids of pairs, the map
     assert record["bytes"] == small + (64 * 64 + 64 * 32) * 2
+
+
+def test_summary_and_picture(tmp_path):
+    pytest.importorskip("matplotlib")
+    (tmp_path / "bars").write_text(f"{MATMUL.split('#')[0]} # m1 | small one\n{RAGGED.split('#')[0]} # decode_16 | small other\n")
+    report, picture, here = tmp_path / "bench.json", tmp_path / "bench.svg", Path(__file__).parent
+    done = subprocess.run([sys.executable, str(here / "bench_summary.py"), "--bench", str(BENCH), "--lib", str(LIBRARY), "--inputs",
+                           str(tmp_path / "bars"), "--json", str(report), "--seconds", "0.01", "--threads", "1"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = [line for line in done.stdout.splitlines() if line.startswith(("matmul, one row", "decode attention, bf16"))]
+    assert len(rows) == 2 and all("/1" in row for row in rows), done.stdout
+    subprocess.run([sys.executable, str(here / "roofline.py"), str(report), str(picture)], check=True)
+    text = picture.read_text()
+    assert text.startswith("<?xml") and "svg" in text[:400] and len(text) > 10000
