@@ -83,4 +83,17 @@ DEVICE void store_piece_bytes(tenon_device_bytes base, int64_t i, uint32_t numbe
         store_8(base + i, (u32x2){pack_bytes(number, x), pack_bytes(number, x + 4)});
 }
 
+/* Codes that are ready: 1, 2, 4 or 8 bytes. */
+DEVICE void store_codes_bytes(tenon_device_bytes base, int64_t i, const int n,
+                              const uint32_t *code) {
+    uint32_t word[2] = {0, 0};
+    for (int j = 0; j < n; j++) word[j / 4] |= code[j] << (j % 4 * 8);
+    if (n == 8)
+        store_8(base + i, (u32x2){word[0], word[1]});
+    else if (n == 4)
+        store_4(base + i, word[0]);
+    else
+        for (int j = 0; j < n; j++) base[i + j] = (uint8_t)code[j];
+}
+
 #endif /* TENON_DEVICE_ROW_H */

@@ -4,41 +4,10 @@
  * caches (a row of 16,384 bf16 is 32 KiB).
  *
  * The codes are those of the quotient in exact arithmetic, as on every other backend. */
+#include "device/device_quantize.h"
 #include "device/device_reduce.h"
 #include "device/device_row.h"
 #include "quantize_arguments.h"
-
-/* What a span divides by. */
-typedef struct divisor {
-    float scale, inverse;
-    bool exact; /* x * inverse is x / scale: a power of two */
-    bool near;  /* neither scale nor inverse is close to the ends of f32 */
-} divisor;
-
-DEVICE divisor divisor_of(const quantize_arguments *a, float scale) {
-    return (divisor){.scale = scale,
-                     .inverse = 1 / scale,
-                     .exact = a->power_of_two,
-                     .near = scale > 0x1p-60f && scale < 0x1p60f};
-}
-
-/* x / scale, cut off, with the last bit set where anything was cut off: what rounds from it once
- * more rounds right. The quotient is off by less than a unit; the remainder says on which side. */
-DEVICE float quotient_odd(float x, const divisor *d) {
-    if (d->exact) return x * d->inverse;
-    float q = d->near ? x * d->inverse : x / d->scale;
-    if (d->near && is_finite(q)) q = fma_f32(fma_f32(-q, d->scale, x), d->inverse, q);
-    const float rest = fma_f32(-q, d->scale, x);
-    if (rest == 0 || !is_finite(rest)) return q;
-    const bool beyond = (bits_of(rest) ^ bits_of(x)) >> 31;
-    return float_of((bits_of(q) - beyond) | 1u);
-}
-
-/* Magnitudes as integers: they order as the numbers do, and a NaN is the largest. */
-DEVICE uint32_t magnitude_bits(const quantize_arguments *a, float x) {
-    const uint32_t bits = bits_of(x) & 0x7fffffffu;
-    return a->nan_in_elements && bits > 0x7f800000u ? 0 : bits;
-}
 
 DEVICE uint32_t power_of_two_code(const quantize_arguments *a, float amax) {
     uint32_t bits = bits_of(amax);
@@ -71,14 +40,14 @@ DEVICE divisor scale_of_span(const quantize_arguments *a, uint32_t span, uint32_
     if (a->power_of_two) {
         const uint32_t code = a->static_scale ? a->scale[at] : power_of_two_code(a, amax);
         if (stores) a->scale[at] = (uint8_t)code;
-        return divisor_of(a, power_of_two_of(code));
+        return divisor_of(power_of_two_of(code), true);
     }
     TENON_GLOBAL float *place = (TENON_GLOBAL float *)a->scale + at;
     float scale = amax == 0 ? 1 : amax / a->element_max;
     if (scale > a->scale_limit) scale = a->scale_limit;
     if (a->static_scale) scale = *place;
     if (stores) *place = scale;
-    return divisor_of(a, scale);
+    return divisor_of(scale, false);
 }
 
 DEVICE uint32_t code_of(const quantize_arguments *a, const number_encoder *e, const divisor *d,
@@ -105,14 +74,7 @@ DEVICE void store_codes(const quantize_arguments *a, tenon_device_bytes row, uin
             row[col / 2] = (uint8_t)word;
         return;
     }
-    uint32_t word[2] = {0, 0};
-    for (int j = 0; j < piece; j++) word[j / 4] |= code[j] << (j % 4 * 8);
-    if (piece == 8)
-        store_8(row + col, (u32x2){word[0], word[1]});
-    else if (piece == 4)
-        store_4(row + col, word[0]);
-    else
-        for (int j = 0; j < piece; j++) row[col + (uint32_t)j] = (uint8_t)code[j];
+    store_codes_bytes(row, col, piece, code);
 }
 
 /* Lane `lane` of `lanes` that share a span. */
@@ -123,7 +85,8 @@ DEVICE uint32_t largest_of_span(const quantize_arguments *a, tenon_device_const_
     for (uint32_t i = lane * (uint32_t)piece; i < n; i += lanes * (uint32_t)piece) {
         float v[8];
         load_piece(x, x_at + i, a->x_number, piece, v);
-        for (int j = 0; j < piece; j++) amax = larger_u32(amax, magnitude_bits(a, v[j]));
+        for (int j = 0; j < piece; j++)
+            amax = larger_u32(amax, magnitude_bits(v[j], a->nan_in_elements));
     }
     return amax;
 }
