@@ -19,11 +19,6 @@ V_INLINE vf32 load_I8(const void *p) {
     return vf32_from_i32(vi32_load_s8(p));
 }
 
-/* if a < b then x else y, on lanes that hold small non-negative integers */
-V_INLINE vi32 select_below(vf32 a, vf32 b, vi32 x, vi32 y) {
-    return vi32_from_bits(vf32_select_lt(a, b, vf32_from_bits(x), vf32_from_bits(y)));
-}
-
 V_INLINE vf32 load_E4M3FN(const void *p) {
     return decode_float8(vi32_load_u8(p), 3, 7, 0x7f, false);
 }
@@ -55,31 +50,8 @@ V_INLINE void store_I8(void *p, vf32 x) {
                               vi32_set1(0xff)));
 }
 
-/* Normal numbers round in the integer domain (the carry runs into the exponent by itself),
- * subnormal ones by adding the power of two whose last bit is the least subnormal. Both are to
- * nearest, ties to even. */
 V_INLINE void store_float8(void *p, vf32 x, int mantissa_bits, int bias, float largest, bool fnuz) {
-    const int shift = 23 - mantissa_bits;
-    const vi32 bits = vi32_from_bits(x);
-    const vf32 a = vf32_min(vf32_set1(largest), vf32_abs(x)); /* NaN stays */
-    const vi32 u = vi32_from_bits(a);
-    const vi32 odd = vi32_and(vi32_srl(u, shift), vi32_set1(1));
-    const vi32 rounded =
-        vi32_srl(vi32_add(u, vi32_add(odd, vi32_set1((1 << (shift - 1)) - 1))), shift);
-    const vi32 normal = vi32_sub(rounded, vi32_set1((127 - bias) << mantissa_bits));
-    const vf32 magic = vf32_from_bits(vi32_set1((127 + 1 - bias - mantissa_bits + 23) << 23));
-    const vi32 subnormal = vi32_sub(vi32_from_bits(vf32_add(a, magic)), vi32_from_bits(magic));
-    vi32 code =
-        select_below(a, vf32_from_bits(vi32_set1((127 + 1 - bias) << 23)), subnormal, normal);
-    const vi32 sign = vi32_and(vi32_srl(bits, 24), vi32_set1(0x80));
-    if (fnuz) { /* no minus zero: its code is the NaN */
-        const vi32 with_sign = vi32_or(code, sign);
-        code = select_below(vf32_from_i32(code), vf32_set1(0.5f), code, with_sign);
-        code = select_below(a, vf32_set1(2 * largest), code, vi32_set1(0x80));
-    } else {
-        code = vi32_or(select_below(a, vf32_set1(2 * largest), code, vi32_set1(0x7f)), sign);
-    }
-    vi32_store_u8(p, code);
+    vi32_store_u8(p, encode_float8(x, mantissa_bits, bias, largest, fnuz));
 }
 V_INLINE void store_E4M3FN(void *p, vf32 x) {
     store_float8(p, x, 3, 7, TENON_E4M3FN_MAX, false);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The body of span_decode_<arch>.c, in the names of one simd header. */
 #include "simd/simd_float8.h"
+#include "simd/simd_odd.h"
 
 #include "span_decode.h"
 
@@ -38,34 +39,6 @@ V_INLINE vf32 span_values(tenon_number number, vi32 code) {
     }
 }
 
-/* v * factor - near, rounded once. */
-#ifdef SPAN_REST
-V_INLINE vf32 span_rest(vf32 v, vf32 factor, vf32 near_product) {
-    float a[V_LANES], b[V_LANES], c[V_LANES];
-    vf32_store(a, v), vf32_store(b, factor), vf32_store(c, near_product);
-    for (int i = 0; i < V_LANES; i++) a[i] = SPAN_REST(a[i], b[i], c[i]);
-    return vf32_load(a);
-}
-#else
-V_INLINE vf32 span_rest(vf32 v, vf32 factor, vf32 near_product) {
-    return vf32_fma(v, factor, vf32_sub(vf32_zero(), near_product));
-}
-#endif
-
-/* Product and what its rounding left, to a value that rounds to 16 bits as the exact one does: cut
- * off, and the last bit set where anything was cut off. */
-V_INLINE vf32 span_odd(vf32 product, vf32 rest) {
-    const vf32 zero = vf32_zero();
-    const vi32 one = vi32_set1(1), none = vi32_zero();
-    const vi32 bits = vi32_from_bits(product);
-    /* the rest points towards zero: the rounding went up in magnitude */
-    const vi32 mixed = vi32_xor(bits, vi32_from_bits(rest));
-    const vi32 inexact = vi32_from_bits(
-        vf32_select_lt(zero, vf32_abs(rest), vf32_from_bits(one), vf32_from_bits(none)));
-    const vi32 down = vi32_and(inexact, vi32_srl(mixed, 31));
-    return vf32_from_bits(vi32_or(vi32_sub(bits, down), inexact));
-}
-
 V_INLINE void span_store(tenon_number type, void *out, vf32 x, int n) {
     if (type == TENON_NUMBER_F32)
         vf32_store_n((float *)out, x, n);
@@ -77,17 +50,10 @@ V_INLINE void span_store(tenon_number type, void *out, vf32 x, int n) {
 
 /* The last factor is the one that rounds. */
 V_INLINE vf32 span_finish(tenon_number type, vf32 v, vf32 factor, bool divides) {
-    if (divides) {
-        const vf32 quotient = vf32_div(v, factor);
-        if (type == TENON_NUMBER_F32) return quotient;
-        /* the remainder has the sign of the rest where the divisor is positive */
-        const vf32 rest = vf32_sub(vf32_zero(), span_rest(quotient, factor, v));
-        const vi32 sign = vi32_and(vi32_from_bits(factor), vi32_set1((int32_t)0x80000000));
-        return span_odd(quotient, vf32_from_bits(vi32_xor(vi32_from_bits(rest), sign)));
-    }
-    const vf32 product = vf32_mul(v, factor);
-    if (type == TENON_NUMBER_F32) return product;
-    return span_odd(product, span_rest(v, factor, product));
+    if (divides)
+        return type == TENON_NUMBER_F32 ? vf32_div(v, factor) : v_quotient_odd(v, factor);
+    if (type == TENON_NUMBER_F32) return vf32_mul(v, factor);
+    return v_product_odd(v, factor);
 }
 
 V_INLINE void span_decode(const tenon_span *s, tenon_number number, tenon_number type,

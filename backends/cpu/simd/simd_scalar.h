@@ -11,7 +11,8 @@
 
 #define V_INLINE static inline
 #define V_UNROLL(n)
-#define V_LANES 8
+#define V_FMA_ROUNDS_TWICE 1
+#define V_LANES            8
 
 typedef struct vf32 {
     float f[V_LANES];
