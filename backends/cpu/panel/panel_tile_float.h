@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The float tiles: sums[i][col] += sum_k a[i][k] * w[col][k] in k order, one fused multiply-add
- * each. Quantized weights become f32 in registers (rounded once: code * scale + offset is one fused
- * step), once for all rows of the tile. The bf16 tile adds products in pairs of k. */
+ * each. Quantized weights become f32 in registers, once for all rows of the tile; products of a run
+ * of 16 or 32 k are summed before they are scaled and added. The bf16 tile adds products in pairs
+ * of k.
+ */
 #ifndef TENON_PANEL_TILE_FLOAT_H
 #define TENON_PANEL_TILE_FLOAT_H
 
@@ -40,6 +42,14 @@ V_INLINE vf32 panel_plain(tenon_panel_kind kind, const uint8_t *unit, int s, int
                                 : vi32_sll(pair, 16));
 }
 
+/* Byte b of the codes as a weight; where there is no offset, less its zero and not yet scaled. */
+V_INLINE vf32 panel_weight(tenon_panel_kind kind, vi32 codes, int b, vf32 scale, vf32 offset) {
+    const int wide = tenon_panel_is_wide_code(kind);
+    const vf32 code = wide ? panel_signed_byte(codes, b) : panel_byte(codes, b);
+    if (tenon_panel_has_offset(kind)) return vf32_fma(code, scale, offset);
+    return wide ? code : vf32_add(code, offset);
+}
+
 /* Steps [s0, s0 + n) of a group: the loop over steps stays rolled where the decoding is the same.
  */
 V_INLINE void panel_steps_float(tenon_panel_kind kind, int rows, int nv, const float *act,
@@ -65,11 +75,8 @@ V_INLINE void panel_steps_float(tenon_panel_kind kind, int rows, int nv, const f
             vf32 w[PANEL_MAX_VECTORS];
             V_UNROLL(4)
             for (int j = 0; j < nv; j++)
-                w[j] =
-                    plain ? panel_plain(kind, part, s, b, col + j * V_LANES)
-                          : vf32_fma(tenon_panel_is_wide_code(kind) ? panel_signed_byte(codes[j], b)
-                                                                    : panel_byte(codes[j], b),
-                                     scale[j], offset[j]);
+                w[j] = plain ? panel_plain(kind, part, s, b, col + j * V_LANES)
+                             : panel_weight(kind, codes[j], b, scale[j], offset[j]);
             V_UNROLL(12)
             for (int i = 0; i < rows; i++) {
                 const vf32 a = vf32_set1(act[(4 * s + b) * rows + i]);
@@ -80,7 +87,8 @@ V_INLINE void panel_steps_float(tenon_panel_kind kind, int rows, int nv, const f
     }
 }
 
-/* What makes values of the codes of a group: code * scale + offset. */
+/* What makes values of the codes of a group: code * scale + offset, or (code + offset) * scale
+ * where the kind has no offset of its own. */
 V_INLINE void panel_scales_float(tenon_panel_kind kind, tenon_panel_type type, int nv,
                                  const uint8_t *unit, const uint8_t *part, int g, int i, int col,
                                  vf32 *scale, vf32 *offset) {
@@ -89,12 +97,10 @@ V_INLINE void panel_scales_float(tenon_panel_kind kind, tenon_panel_type type, i
         const int c = col + j * V_LANES;
         scale[j] = panel_scale(kind, type, unit, part, g, i, c);
         if (kind == TENON_PANEL_MXFP4) scale[j] = vf32_mul(scale[j], vf32_set1(0.5f));
-        vf32 zero =
-            vf32_set1(tenon_panel_is_wide_code(kind) ? 0.0f : (float)-tenon_panel_zero(kind));
-        if (tenon_panel_has_zeros(kind))
-            zero = vf32_add(zero, vf32_from_i32(panel_zeros(kind, part, c)));
         offset[j] = tenon_panel_has_offset(kind) ? panel_offset(kind, unit, part, g, c)
-                                                 : vf32_mul(scale[j], zero);
+                                                 : vf32_set1((float)-tenon_panel_zero(kind));
+        if (tenon_panel_has_zeros(kind))
+            offset[j] = vf32_add(offset[j], vf32_from_i32(panel_zeros(kind, part, c)));
     }
 }
 
@@ -111,14 +117,25 @@ V_INLINE void panel_group_float(tenon_panel_kind kind, int rows, int nv, const f
     const int blocks = tenon_panel_is_128(kind) ? 4 : 1;
     const int block_bytes = tenon_panel_is_nibble(kind) ? 512 : 1024;
     panel_scales_float(kind, type, nv, unit, part, g, 0, col, scale, offset);
+    /* Each run of 16 or 32 k has a sum of its own: with one row, the runs' chains of additions go
+     * side by side; and a kind without an offset is scaled once for a run. */
     V_UNROLL(1)
     for (int b = 0; b < blocks; b++) {
         V_UNROLL(2)
         for (int r = 0; r < runs; r++) {
             if (r && n_scales == 2)
                 panel_scales_float(kind, type, nv, unit, part, g, 1, col, scale, offset);
+            vf32 run[TENON_PANEL_MAX_ROWS][PANEL_MAX_VECTORS];
+            V_UNROLL(12)
+            for (int i = 0; i < rows; i++) V_UNROLL(4)
+            for (int j = 0; j < nv; j++) run[i][j] = vf32_zero();
             panel_steps_float(kind, rows, nv, act + TENON_PANEL_GROUP * b * rows,
-                              part + b * block_bytes, g, r * steps, steps, col, scale, offset, f);
+                              part + b * block_bytes, g, r * steps, steps, col, scale, offset, run);
+            V_UNROLL(12)
+            for (int i = 0; i < rows; i++) V_UNROLL(4)
+            for (int j = 0; j < nv; j++)
+                f[i][j] = tenon_panel_has_offset(kind) ? vf32_add(f[i][j], run[i][j])
+                                                       : vf32_fma(run[i][j], scale[j], f[i][j]);
         }
     }
 }

@@ -107,15 +107,15 @@ V_INLINE void panel_tile_int8(tenon_panel_kind kind, int rows, int nv, const int
         for (int64_t n = 0; n < n_units; n++, u += unit_bytes) {
             for (int p = 0; p < parts; p++) {
                 const uint8_t *part = panel_part(kind, u, p);
-                /* Kinds of 128 fetch their codes a block at a time. */
                 /* Kinds of 128 fetch their codes a block at a time: in one burst, they wait. */
                 if (tenon_panel_is_128(kind))
                     panel_prefetch(part + unit_bytes / 512 * 512, unit_bytes % 512);
-                else
-                    panel_prefetch(part, unit_bytes / parts);
                 V_UNROLL(4)
-                for (int g = 0; g < per_part; g++, a += words)
+                for (int g = 0; g < per_part; g++, a += words) {
+                    const int share = unit_bytes / (parts * per_part);
+                    if (!tenon_panel_is_128(kind)) panel_prefetch(part + g * share, share);
                     panel_group_int8(kind, rows, nv, a, type, u, part, g, col, f);
+                }
             }
         }
         V_UNROLL(12)
