@@ -140,6 +140,63 @@ static void check_hostile_index(tenon_context *const contexts[2], const group_sp
     group_free(&f);
 }
 
+/* int8 activations of the caller, -128 among them, with a scale for each row or for each 128
+ * columns: nothing is rounded but f32 sums. */
+static void check_given_int8(tenon_context *context, const group_spec *spec, int64_t group) {
+    enum { M = 7, N = 45, K = 384 };
+    tenon_error error = {.struct_size = sizeof error};
+    const int64_t groups = group ? K / group : 1;
+    group_fixture f;
+    test_tensor ta, ts, tout;
+    int8_t *codes = malloc(M * K);
+    float scale[M * 3], out[M * N];
+    group_make(&f, spec, 0, N, K);
+    for (int i = 0; i < M * K; i++) {
+        const uint64_t r = test_random() >> 20;
+        codes[i] = (int8_t)(r % 5 ? (int)(r % 256) - 128 : -128);
+    }
+    for (int i = 0; i < M * 3; i++) scale[i] = test_uniform() * 0.01f;
+    const tenon_quant quant = {.struct_size = sizeof quant,
+                               .format = TENON_FORMAT_INT8,
+                               .group_cols = group ? (int32_t)group : -1,
+                               .scale = test_view(&ts, scale, kDLFloat, 32, SHAPE(M, groups))};
+    tenon_matmul_args a = {.struct_size = sizeof a,
+                           .a = test_view(&ta, codes, kDLInt, 8, SHAPE(M, K)),
+                           .a_quant = &quant,
+                           .w = &f.w.tensor.view,
+                           .w_quant = &f.w.quant,
+                           .out = test_view(&tout, out, kDLFloat, 32, SHAPE(M, N))};
+    for (size_t j = 0; j < sizeof kernels / sizeof *kernels; j++) {
+        const tenon_plan_options options = {.struct_size = sizeof options, .kernel = kernels[j]};
+        tenon_query query = {.struct_size = sizeof query};
+        tenon_plan *plan = NULL;
+        if (tenon_matmul_plan(api, context, &a, &options, &plan, &error)) continue;
+        api->plan_query(plan, &query, &error);
+        a.workspace_bytes = query.workspace_bytes;
+        a.workspace = aligned_alloc(64, (size_t)(query.workspace_bytes + 63) / 64 * 64);
+        memset(a.workspace, 0xa5, (size_t)query.workspace_bytes);
+        memset(out, 0x5a, sizeof out);
+        CHECK(tenon_matmul_run(api, plan, &a, &error) == TENON_OK, "%s", error.text);
+        free(a.workspace), a.workspace = NULL, a.workspace_bytes = 0;
+        api->plan_destroy(plan);
+        double worst = 0;
+        for (int m = 0; m < M; m++)
+            for (int n = 0; n < N; n++) {
+                double sum = 0, magnitude = 0;
+                for (int k = 0; k < K; k++) {
+                    const double x =
+                        codes[m * K + k] * (double)scale[m * groups + (group ? k / group : 0)];
+                    sum += x * f.w.value[n * K + k], magnitude += fabs(x * f.w.value[n * K + k]);
+                }
+                const double bound = magnitude * f.w.cancelled * (K + 8) * 0x1p-24 + 1e-7;
+                worst = fmax(worst, fabs((double)out[m * N + n] - sum) / bound);
+            }
+        CHECK(worst <= 1, "%s %s, activations per %d: %.3g of the bound", kernels[j], spec->name,
+              (int)group, worst);
+    }
+    free(codes), group_free(&f);
+}
+
 int main(void) {
     static const int64_t sizes[][3] = {{1, 33, 256}, {7, 75, 384}, {13, 8, 128}, {2, 40, 640}};
     tenon_context *contexts[2] = {NULL, NULL};
@@ -172,6 +229,9 @@ int main(void) {
     for (size_t i = 0; i < sizeof specs / sizeof *specs; i++)
         for (int invalid = 0; invalid < 2 && specs[i].act_order; invalid++)
             check_hostile_index(contexts, &specs[i], invalid);
+    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++)
+        for (int64_t group = 0; group < 256; group += 128)
+            check_given_int8(contexts[i & 1], &specs[i], group);
     for (int i = 0; i < 2; i++) api->context_destroy(contexts[i]);
     return test_report();
 }

@@ -10,7 +10,8 @@
 typedef enum tenon_panel_type {
     TENON_PANEL_TYPE_F32,
     TENON_PANEL_TYPE_BF16,
-    TENON_PANEL_TYPE_F16
+    TENON_PANEL_TYPE_F16,
+    TENON_PANEL_TYPE_I8 /* activations that come as int8 */
 } tenon_panel_type;
 
 /* sums[row][32] += tile . units^T over n_units. act: a prepared tile of the function's own number
@@ -26,6 +27,7 @@ typedef struct tenon_panel_epilogue {
 
 typedef struct tenon_panel_kernels {
     const char *name;
+    int32_t takes_minus_128; /* codes of 8 bits may meet an activation of -128 */
     /* [mode][kind]: the largest tile, 0 where there is none; tile[..][rows - 1]. */
     int32_t max_rows[TENON_PANEL_MODE_COUNT][TENON_PANEL_KIND_COUNT];
     tenon_panel_tile_fn tile[TENON_PANEL_MODE_COUNT][TENON_PANEL_KIND_COUNT][TENON_PANEL_MAX_ROWS];

@@ -80,7 +80,11 @@ float *tenon_panel_row_scales(const tenon_panel_job *job, int64_t row) {
 void tenon_panel_shape_rows(tenon_panel_shape *s, const tenon_weight_view *view,
                             tenon_panel_rows *rows) {
     tenon_panel_rows_plan(s->kernels, s->kind, view, rows);
-    s->mode = tenon_panel_mode_for(s->kernels, s->kind, rows->type, 1);
+    if (s->ordered_row_bytes && rows->groups > 1) /* groups of columns that do not stay together */
+        rows->type = TENON_PANEL_TYPE_F32, rows->groups = 0;
+    s->mode = rows->type == TENON_PANEL_TYPE_I8
+                  ? TENON_PANEL_INT8
+                  : tenon_panel_mode_for(s->kernels, s->kind, rows->type, 1);
     s->row_groups = rows->groups;
     s->row_group_units = rows->group_units;
     s->loaded_row_bytes = (view->k * 4 + 63) / 64 * 64;
@@ -137,7 +141,10 @@ static void prepare_task(void *arg, int64_t task, int32_t thread) {
             uint8_t *to =
                 job->scratch + (size_t)thread * tenon_panel_scratch_bytes(s) + s->loaded_row_bytes;
             tenon_panel_reorder(job->weights->order, s->k, values, job->weights->source_k,
-                                job->type == TENON_PANEL_TYPE_F32 ? 4 : 2, to);
+                                job->type == TENON_PANEL_TYPE_F32  ? 4
+                                : job->type == TENON_PANEL_TYPE_I8 ? 1
+                                                                   : 2,
+                                to);
             values = to;
         }
         s->kernels->prepare(s->mode, s->kind, job->type, values, s->k, rows, i, act);

@@ -31,6 +31,13 @@ int64_t tenon_panel_order(const tenon_weight_view *view, int32_t *order, int32_t
 void tenon_panel_reorder(const int32_t *order, int64_t columns, const void *row, int64_t k,
                          int32_t element_bytes, void *out) {
     const uint64_t end = (uint64_t)k;
+    if (element_bytes == 1) {
+        const uint8_t *in = row;
+        uint8_t *to = out;
+        for (int64_t i = 0; i < columns; i++)
+            to[i] = (uint64_t)(int64_t)order[i] < end ? in[order[i]] : 0;
+        return;
+    }
     if (element_bytes == 2) {
         const uint16_t *in = row;
         uint16_t *to = out;

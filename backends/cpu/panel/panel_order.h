@@ -22,7 +22,7 @@ int64_t tenon_panel_order(const tenon_weight_view *view, int32_t *order, int32_t
 /* Group of a column, or col_groups where it has none. */
 int64_t tenon_panel_group_of(const tenon_weight_view *view, int64_t col);
 
-/* out[i] = row[order[i]], or 0; elements of 2 or 4 bytes, k of them in row. */
+/* out[i] = row[order[i]], or 0; elements of 1, 2 or 4 bytes, k of them in row. */
 void tenon_panel_reorder(const int32_t *order, int64_t columns, const void *row, int64_t k,
                          int32_t element_bytes, void *out);
 

@@ -88,6 +88,22 @@ V_INLINE void panel_quantize_group(const vf32 *x, int group_k, int n_scales, int
     if (has_offset) memcpy(next + rows, &sum, 4);
 }
 
+/* The same for codes that are given; their scale waits for the sums. */
+V_INLINE void panel_given_group(const int8_t *row, int64_t left, int group_k, int n_scales,
+                                int zero, int has_offset, float one, int rows, int index,
+                                int32_t *group) {
+    int8_t codes[PANEL_MOST_GROUP_K] = {0};
+    if (left > 0) memcpy(codes, row, (size_t)(left < group_k ? left : group_k));
+    int32_t half[2] = {0, 0};
+    for (int i = 0; i < group_k; i++) half[n_scales == 2 && i >= 16] += codes[i];
+    const float sum = one * (float)(half[0] + half[1]);
+    for (int s = 0; s < group_k / 4; s++) memcpy(&group[s * rows + index], codes + 4 * s, 4);
+    int32_t *next = group + group_k / 4 * rows + index;
+    for (int h = 0; h < n_scales; h++, next += rows) *next = -zero * half[h];
+    memcpy(next, &one, 4);
+    if (has_offset) memcpy(next + rows, &sum, 4);
+}
+
 V_INLINE void panel_prepare_row(tenon_panel_mode mode, tenon_panel_kind kind, tenon_panel_type type,
                                 const void *row, int64_t k, int32_t rows, int32_t index,
                                 void *tile) {
@@ -101,6 +117,11 @@ V_INLINE void panel_prepare_row(tenon_panel_mode mode, tenon_panel_kind kind, te
     if (!row) k = 0;
     for (int64_t g = 0; g < groups; g++, group += words) {
         const int64_t at = g * group_k;
+        if (type == TENON_PANEL_TYPE_I8) {
+            panel_given_group((const int8_t *)row + at, k - at, group_k, n_scales, zero, has_offset,
+                              one, rows, index, group);
+            continue;
+        }
         if (mode == TENON_PANEL_BF16_DOT) {
             uint16_t pairs[TENON_PANEL_GROUP] = {0};
             const int64_t left = k - at < TENON_PANEL_GROUP ? k - at : TENON_PANEL_GROUP;

@@ -28,9 +28,29 @@ static bool fits_bf16(const tenon_weight_view *view) {
     }
 }
 
+/* int8 as it is: weights that are multiplied as integers, and scales that can wait. */
+static bool fits_int8(const tenon_panel_kernels *kernels, tenon_panel_kind kind,
+                      const tenon_weight_view *view) {
+    if (view->format != TENON_FORMAT_INT8 || view->number != TENON_NUMBER_I8 ||
+        view->zero_point.present || view->k_stride != 1)
+        return false;
+    if (!kernels->max_rows[TENON_PANEL_INT8][kind] ||
+        (tenon_panel_is_wide_code(kind) && !kernels->takes_minus_128))
+        return false;
+    return view->col_groups <= 1 || view->group_cols % tenon_panel_unit_k(kind) == 0;
+}
+
 void tenon_panel_rows_plan(const tenon_panel_kernels *kernels, tenon_panel_kind kind,
                            const tenon_weight_view *view, tenon_panel_rows *out) {
     *out = (tenon_panel_rows){.view = *view, .type = TENON_PANEL_TYPE_F32};
+    if (fits_int8(kernels, kind, view)) {
+        out->type = TENON_PANEL_TYPE_I8;
+        out->groups = view->col_groups > 1 ? view->col_groups : 1;
+        out->group_units = out->groups > 1 ? view->group_cols / tenon_panel_unit_k(kind)
+                                           : tenon_panel_units(kind, view->k);
+        if (out->group_units < 1) out->group_units = 1;
+        return;
+    }
     if (!kernels->max_rows[TENON_PANEL_BF16_DOT][kind] || !fits_bf16(view)) return;
     out->type = TENON_PANEL_TYPE_BF16;
     if (view->format == TENON_FORMAT_NONE) return;
@@ -93,7 +113,11 @@ void tenon_panel_rows_load(const tenon_panel_rows *rows, int64_t row, void *valu
     const tenon_weight_view one =
         rows->view.experts == 1 ? rows->view : tenon_weight_expert(&rows->view, row / n);
     const int64_t in_expert = rows->view.experts == 1 ? row : row % n;
-    if (rows->type == TENON_PANEL_TYPE_BF16)
+    if (rows->type == TENON_PANEL_TYPE_I8) {
+        memcpy(values, one.data + in_expert * one.n_stride, (size_t)one.k);
+        for (int64_t g = 0; g < rows->groups; g++)
+            scales[g] = (float)tenon_row_scale(&one, in_expert, g);
+    } else if (rows->type == TENON_PANEL_TYPE_BF16)
         load_bf16(rows, &one, in_expert, values, scales);
     else
         tenon_row_decode(&one, &rows->decoder, in_expert, 0, one.k, TENON_NUMBER_F32, values);

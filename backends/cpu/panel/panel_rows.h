@@ -6,6 +6,9 @@
  *   MXFP8, MXFP4               element * 2^(block - largest)     2^largest, of its blocks
  *   NVFP4                      element * scale of the block      global scale
  *
+ *   for int8 dot products
+ *   INT8                       elements                          those of the tensor, per group
+ *
  * All of these values are exact in bf16, unless a block is 2^100 times smaller than another one of
  * its row. Everything else (zero points, groups that are not multiples of 32, kinds without bf16
  * tiles) becomes f32, scale included. */

@@ -132,6 +132,7 @@ static void activate_row(const tenon_panel_epilogue *epilogue, const float *gate
 
 const tenon_panel_kernels PANEL_TABLE = {
     .name = PANEL_NAME,
+    .takes_minus_128 = V_DOT_OFFSET != 0,
     .max_rows = {[TENON_PANEL_INT8] = {PANEL_INT8_ROWS},
                  [TENON_PANEL_FLOAT] = {PANEL_FLOAT_ROWS},
                  [TENON_PANEL_BF16_DOT] = {PANEL_BF16_ROWS}},
