@@ -63,7 +63,8 @@ static void unpack_v_groups(const uint8_t *const *groups, int32_t first, int32_t
 /* logits[rows, positions from `vector` on]: a line of a group is one pair of dims of 16 positions.
  */
 V_INLINE void dot_group_block(const uint8_t *const *groups, const int32_t *q, int64_t q_stride,
-                              int32_t d, float *logits, int32_t vector, const int rows) {
+                              int32_t d, float *logits, int32_t vector, ahead_of *ahead,
+                              int32_t lines, const int rows) {
     enum { VECTORS = V_LANES == 16 ? 4 : 2 };
     const uint8_t *line[VECTORS];
     vf32 sum[4][VECTORS];
@@ -73,6 +74,7 @@ V_INLINE void dot_group_block(const uint8_t *const *groups, const int32_t *q, in
         vf32_zero();
     for (int32_t i = 0; i < d / 2; i++) {
         vi32 k[VECTORS];
+        if (i % 4 == 0) ask_for(ahead, lines);
         UNROLL for (int v = 0; v < VECTORS; v++) k[v] = vi32_load(line[v] + i * 64);
         UNROLL for (int r = 0; r < rows; r++) {
 #if PACKED_PAIRS
@@ -96,23 +98,23 @@ V_INLINE void dot_group_block(const uint8_t *const *groups, const int32_t *q, in
 }
 
 static void dot_groups(const uint8_t *const *groups, const int32_t *q, int64_t q_stride, int32_t d,
-                       int32_t n_rows, float *logits) {
+                       int32_t n_rows, float *logits, ahead_of *ahead, int32_t lines) {
     enum { VECTORS = V_LANES == 16 ? 4 : 2 };
     for (; n_rows > 0; n_rows -= 4, q += 4 * q_stride, logits += 4 * TILE)
         for (int32_t v = 0; v < TILE_VECTORS; v += VECTORS)
             if (n_rows >= 4)
-                dot_group_block(groups, q, q_stride, d, logits, v, 4);
+                dot_group_block(groups, q, q_stride, d, logits, v, ahead, lines, 4);
             else if (n_rows == 3)
-                dot_group_block(groups, q, q_stride, d, logits, v, 3);
+                dot_group_block(groups, q, q_stride, d, logits, v, ahead, lines, 3);
             else if (n_rows == 2)
-                dot_group_block(groups, q, q_stride, d, logits, v, 2);
+                dot_group_block(groups, q, q_stride, d, logits, v, ahead, lines, 2);
             else
-                dot_group_block(groups, q, q_stride, d, logits, v, 1);
+                dot_group_block(groups, q, q_stride, d, logits, v, ahead, lines, 1);
 }
 
 /* out += weights x values, a line being 16 dims of two positions. */
 V_INLINE void add_group_block(const uint8_t *const *groups, const int32_t *weights, float *out,
-                              int64_t out_stride, int32_t column, int32_t d, walk *ahead,
+                              int64_t out_stride, int32_t column, int32_t d, ahead_of *ahead,
                               int32_t lines, const int rows, const int vectors) {
     vf32 sum[4][8];
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int c = 0; c < vectors; c++) sum[r][c] =
@@ -120,7 +122,7 @@ V_INLINE void add_group_block(const uint8_t *const *groups, const int32_t *weigh
     for (int32_t t = 0; t < TILE; t += 2) {
         const int32_t *pairs = (const int32_t *)groups[t / GROUP] + t % GROUP / 2 * d + column;
         vi32 pair[8];
-        ask_for(ahead, lines);
+        if (t % 8 == 0) ask_for(ahead, lines);
         UNROLL for (int c = 0; c < vectors; c++) pair[c] = vi32_load(pairs + c * V_LANES);
         UNROLL for (int r = 0; r < rows; r++) {
 #if PACKED_PAIRS
@@ -157,7 +159,8 @@ V_INLINE void add_group_block(const uint8_t *const *groups, const int32_t *weigh
         }
 
 static void add_groups(const uint8_t *const *groups, const int32_t *weights, float *out,
-                       int32_t out_stride, int32_t d, int32_t n_rows, walk *ahead, int32_t lines) {
+                       int32_t out_stride, int32_t d, int32_t n_rows, ahead_of *ahead,
+                       int32_t lines) {
     enum { WEIGHTS_STRIDE = PACKED_PAIRS ? TILE / 2 : TILE };
     for (; n_rows > 0; n_rows -= 4, weights += 4 * WEIGHTS_STRIDE, out += 4 * out_stride) {
         if (n_rows >= 4) {
