@@ -118,6 +118,36 @@ def test_disable_undoes_everything():
         tenon_host.disable(model)
 
 
+def test_one_thread_around_few_tokens():
+    model = model_of("llama")
+    seen, before = [], torch.get_num_threads()
+    probe = model.model.layers[0].register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
+    try:
+        torch.set_num_threads(3)
+        tenon_host.enable(model)
+        with torch.no_grad():
+            model(IDS)
+            assert (seen.pop(), torch.get_num_threads()) == (1, 3)
+            model._tenon.one_thread.width = 1 << 30  # as if it were a wide model
+            model(IDS)
+            assert (seen.pop(), torch.get_num_threads()) == (3, 3)
+            model._tenon.one_thread.width = 1
+            with pytest.raises(IndexError):  # an error inside puts it back, too
+                model(torch.full((1, 2), 1 << 20))
+            assert torch.get_num_threads() == 3
+        tenon_host.disable(model)
+        with torch.no_grad():
+            model(IDS)
+        assert seen.pop() == 3
+        tenon_host.enable(model, one_thread=False)
+        with torch.no_grad():
+            model(IDS)
+        assert seen.pop() == 3
+    finally:
+        probe.remove()
+        torch.set_num_threads(before)
+
+
 def test_parts_can_be_chosen():
     model = model_of("llama")
     report = tenon_host.enable(model, attention=False, fuse=False, skip=("lm_head",)).report()

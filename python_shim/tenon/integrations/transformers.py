@@ -12,6 +12,7 @@ through matmul: on the checkpoint's own quantized blocks, or else on the model's
 tenon.errors.Unsupported; nothing falls back in silence. For inference on the CPU, under torch.no_grad() or generate().
 """
 
+import threading
 import warnings
 
 import torch
@@ -41,11 +42,50 @@ def _has_experts(model):
     return any(hasattr(module, "gate_up_proj") and hasattr(module, "is_transposed") for module in model.modules())
 
 
+# Elements of the widest activation below which the host's own work between the calls (norms, rotary, gate) stays on one thread: there a
+# second thread gains less than two pools of threads on the same CPUs lose by waiting for each other.
+FEW_ELEMENTS = 1 << 18
+
+
+class OneThread:
+    """Lets the host compute on one thread while a model works on few tokens; hooks around its forward."""
+
+    def __init__(self, model):
+        self.width = max([module.out_features for module in model.modules() if isinstance(module, torch.nn.Linear)
+                          and module is not model.get_output_embeddings()] or [1])
+        self.lock, self.inside, self.before = threading.Lock(), 0, None
+        # always_call: an error in between must not leave the process with one thread.
+        self.hooks = [model.register_forward_pre_hook(self._begin, with_kwargs=True), model.register_forward_hook(self._end, always_call=True)]
+
+    def _begin(self, module, args, kwargs):
+        given = [t for t in (*args[:1], kwargs.get("input_ids"), kwargs.get("inputs_embeds")) if t is not None]
+        tokens = given[0].shape[:2].numel() if given else FEW_ELEMENTS
+        with self.lock:  # the setting belongs to the process: whoever comes first remembers it, whoever leaves last puts it back
+            self.inside += 1
+            if self.before is None:
+                self.before = torch.get_num_threads()
+            if self.before > 1 and tokens * self.width <= FEW_ELEMENTS:
+                torch.set_num_threads(1)
+
+    def _end(self, module, args, output):
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                if self.before != torch.get_num_threads():
+                    torch.set_num_threads(self.before)
+                self.before = None
+
+    def remove(self):
+        for hook in self.hooks:
+            hook.remove()
+
+
 class Enabled:
     """What enable has done; disable undoes it."""
 
     def __init__(self, model):
         self.model = model
+        self.one_thread = None
         self.attention_before = self.experts_before = None
         self.linears_before, self.linears = [], []
         self._hook = None
@@ -86,12 +126,15 @@ class Enabled:
         return "\n".join(lines)
 
 
-def enable(model, *, gguf=None, attention=True, experts=True, linear=True, compute="DEFAULT", fuse=True, pack=True, skip=()):
+def enable(model, *, gguf=None, attention=True, experts=True, linear=True, compute="DEFAULT", fuse=True, pack=True, skip=(),
+           one_thread=True):
     """Puts Tenon into a model and returns what was done; model.tenon_report() is the same report.
 
     gguf: path of the file that the model was loaded from: matmul then works on its blocks. attention, experts, linear: which parts.
     compute: DEFAULT lets kernels quantize activations to 8 bits where weights have 8 bits or fewer; EXACT does not. fuse: q, k, v and
     gate, up as one matmul each. pack: weights repacked for this machine (a copy of them). skip: words in names of linear modules to leave.
+    one_thread: while the model works on few tokens, what stays torch's own is computed on one thread (torch.set_num_threads, put back after
+    each forward).
     """
     if getattr(model, "_tenon", None) is not None:
         raise ValueError("this model has Tenon in it already; call disable first")
@@ -99,6 +142,8 @@ def enable(model, *, gguf=None, attention=True, experts=True, linear=True, compu
         raise Unsupported(f"the model is on {model.device}: this integration is for the CPU so far")
     enabled = Enabled(model)
     try:
+        if one_thread:
+            enabled.one_thread = OneThread(model)
         if attention:
             before = model.config._attn_implementation
             model.set_attn_implementation(NAME)
@@ -127,6 +172,8 @@ def enable(model, *, gguf=None, attention=True, experts=True, linear=True, compu
 
 def _undo(enabled):
     model = enabled.model
+    if enabled.one_thread is not None:
+        enabled.one_thread.remove()
     for parent, attribute, original in enabled.linears_before:
         setattr(parent, attribute, original)
     if enabled.experts_before is not None:
