@@ -98,6 +98,8 @@ typedef struct tenon_kernel {
 typedef struct tenon_backend {
     const char *name; /* "cpu" */
     int32_t id;       /* TENON_BACKEND_* */
+    /* NULL, or where the tests of all rows of this build have run, whatever the rows say. */
+    const char *checked_on;
 
     bool (*accepts_device)(int32_t device_type);
     /* Cold, once per context, at first need. OK and *state, or NOT_AVAILABLE and the reason. */

@@ -102,7 +102,7 @@ static int32_t (*fastest_run(tenon_planned *p))(const tenon_plan *, const void *
     if (fill_lanes(p) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq"))
         return tenon_run_planned_x86_avx512;
 #else
-    (void)p;
+    (void)p, (void)fill_lanes; /* nothing else has lanes */
 #endif
     return tenon_run_planned_any_cpu;
 }

@@ -107,7 +107,8 @@ static void fill_kernel_info(tenon_backend_slot *slot, const tenon_kernel *kerne
     info->traits = kernel->traits;
     info->rank = rank;
     snprintf(info->name, sizeof info->name, "%s", kernel->name);
-    snprintf(info->checked_on, sizeof info->checked_on, "%s", kernel->checked_on);
+    snprintf(info->checked_on, sizeof info->checked_on, "%s",
+             slot->backend->checked_on ? slot->backend->checked_on : kernel->checked_on);
     const char *why =
         slot->status ? slot->reason.text : slot->backend->lacks(slot->state, kernel, &reason);
     info->available = !why;

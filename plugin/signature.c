@@ -249,6 +249,11 @@ int32_t tenon_form_compile(const tenon_schema *schema, const char *signature, te
     parser p = {schema, form->text, form->text, error};
     int32_t status = parse(&p, form);
     if (status) return status;
+#ifndef TENON_WITH_FFI
+    return tenon_fail(error, TENON_STATUS_UNSUPPORTED, op, -1,
+                      "%s: this library was built without libffi, which calls by signature need",
+                      schema->info.name);
+#endif
     ffi_status prepared =
         ffi_prep_cif(&form->cif, FFI_DEFAULT_ABI, form->n_args,
                      form->returns_status ? &ffi_type_sint32 : &ffi_type_void, form->types);

@@ -6,8 +6,7 @@
 #ifndef TENON_SIGNATURE_H
 #define TENON_SIGNATURE_H
 
-#include <ffi.h>
-
+#include "libffi_or_none.h"
 #include "plan.h"
 
 enum { TENON_MAX_CALL_ARGS = 64, TENON_MAX_SIGNATURE_BYTES = 1536 };

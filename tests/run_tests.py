@@ -3,10 +3,11 @@
 
     ./dev test                    everything (about 20 minutes on 2 cores the first time)
     ./dev test --quick            without sanitizer builds and fuzzing
-    ./dev test --only c python    some layers: lint c python sanitize threads fuzz
+    ./dev test --only c python    some layers: lint c python sanitize threads aarch64 fuzz
 """
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 RESULTS = BUILD / "test-results"
-LAYERS = ["lint", "c", "python", "sanitize", "threads", "fuzz"]
+LAYERS = ["lint", "c", "python", "sanitize", "threads", "aarch64", "fuzz"]
 JOBS = str(min(4, os.cpu_count() or 1))
 
 
@@ -55,10 +56,10 @@ def add_junit(tally, layer, path):
             tally.add(layer, name, "passed")
 
 
-def ctest(tally, layer, build, *options):
+def ctest(tally, layer, build, *options, **environment):
     report = RESULTS / f"{layer}.xml"
     command = ["ctest", "--test-dir", str(build), "-j", JOBS, "--output-junit", str(report), "--timeout", "600", *options]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **environment})
     if not report.exists():
         tally.add(layer, "ctest", "failed", done.stdout)
         return
@@ -104,6 +105,20 @@ def run_sanitize(tally, _):
 
 def run_threads(tally, _):
     ctest(tally, "tsan", build_preset("tsan"), "-L", "threads")
+
+
+def run_aarch64(tally, _):
+    missing = [tool for tool in ("aarch64-linux-gnu-gcc", "qemu-aarch64") if not shutil.which(tool)]
+    if missing:
+        tally.add("aarch64", "all", "skipped", f"no {' and no '.join(missing)} on this machine")
+        return
+    build = build_preset("aarch64")
+    # Left out: what no instruction set changes; what counts nanoseconds; and a fork of a process with threads, which qemu-user cannot do.
+    ctest(tally, "aarch64", build, "-E", "^(test_bad_input|test_interposition|test_reentrancy|test_plugin_call_cost|test_cpu_threads)$")
+    # Cores without the newer instructions: those of the lower levels must not hold any.
+    for cpu in ("cortex-a57", "neoverse-n1"):
+        ctest(tally, f"aarch64-{cpu}", build, "-R", "^(test_simd_arm_.*|test_row_convert|test_quantize_spans|test_native_cache|test_matmul_groups|bench_test_.*_C)$",
+              QEMU_CPU=cpu)
 
 
 def run_fuzz(tally, options):

@@ -53,6 +53,12 @@ static inline const tenon_api *test_load(void) {
     return api;
 }
 
+/* Set where the programs of another CPU run in an emulator, ten to a hundred times slower: fewer
+ * rounds, no large sizes. */
+static inline bool test_is_emulated(void) {
+    return getenv("TEST_EMULATED") != NULL;
+}
+
 /* Deterministic noise; vary with TEST_SEED. */
 static inline uint64_t test_random(void) {
     static uint64_t state;

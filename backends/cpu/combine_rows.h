@@ -23,6 +23,7 @@ typedef struct tenon_combine_span {
 typedef void (*tenon_combine_fn)(const tenon_combine_span *span);
 
 void tenon_combine_rows_scalar(const tenon_combine_span *span);
+void tenon_combine_rows_arm_neon(const tenon_combine_span *span);
 void tenon_combine_rows_x86_avx2(const tenon_combine_span *span);
 void tenon_combine_rows_x86_avx512(const tenon_combine_span *span);
 

@@ -86,6 +86,9 @@ extern const tenon_backend tenon_cpu_backend;
 const tenon_backend tenon_cpu_backend = {
     .name = "cpu",
     .id = TENON_BACKEND_CPU,
+#if defined(__aarch64__)
+    .checked_on = "emulated",
+#endif
     .accepts_device = accepts_device,
     .open = open_cpu,
     .close = close_cpu,

@@ -165,6 +165,8 @@ int tenon_cpu_level_mask(const char *name, uint64_t *out) {
         {"avx512", TENON_CPU_LEVEL_AVX512},
         {"avx512_vnni", TENON_CPU_LEVEL_AVX512VNNI},
         {"neon", TENON_CPU_LEVEL_NEON},
+        {"neondot", TENON_CPU_LEVEL_NEONDOT},
+        {"neonbf16", TENON_CPU_LEVEL_NEONBF16},
         {"all", ~(uint64_t)0},
     };
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)

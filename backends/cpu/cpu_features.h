@@ -31,14 +31,16 @@ enum {
 #undef X
 };
 
-/* What each set of kernel files needs, as a group: the x86 levels contain one another. */
+/* What each set of kernel files needs, as a group: the levels of a family contain one another. */
 #define TENON_CPU_LEVEL_AVX2 ((uint64_t)(TENON_CPU_AVX2 | TENON_CPU_FMA | TENON_CPU_F16C))
 #define TENON_CPU_LEVEL_AVX512                                                                     \
     (TENON_CPU_LEVEL_AVX2 | TENON_CPU_AVX512F | TENON_CPU_AVX512BW | TENON_CPU_AVX512VL |          \
      TENON_CPU_AVX512DQ)
 #define TENON_CPU_LEVEL_AVX512VNNI                                                                 \
     (TENON_CPU_LEVEL_AVX512 | TENON_CPU_AVX512VNNI | TENON_CPU_AVX512BF16 | TENON_CPU_AVX512VBMI)
-#define TENON_CPU_LEVEL_NEON ((uint64_t)TENON_CPU_NEON)
+#define TENON_CPU_LEVEL_NEON     ((uint64_t)TENON_CPU_NEON)
+#define TENON_CPU_LEVEL_NEONDOT  (TENON_CPU_LEVEL_NEON | TENON_CPU_ARM_DOTPROD)
+#define TENON_CPU_LEVEL_NEONBF16 (TENON_CPU_LEVEL_NEONDOT | TENON_CPU_ARM_I8MM | TENON_CPU_ARM_BF16)
 
 typedef struct tenon_cpu_info {
     uint64_t
@@ -63,7 +65,8 @@ const char *tenon_cpu_feature_name(uint64_t bit);
 /* The first feature of `needed` that `features` lacks, as a name; NULL when it has them all. */
 const char *tenon_cpu_missing(uint64_t features, uint64_t needed);
 
-/* The mask for a level by name: "scalar", "avx2", "avx512", "avx512_vnni", "neon", "all".
+/* The mask for a level by name: "scalar", "avx2", "avx512", "avx512_vnni", "neon",
+ * "neondot", "neonbf16", "all".
  * Returns 0 on success, -1 for another name (then *out is untouched). */
 int tenon_cpu_level_mask(const char *name, uint64_t *out);
 

@@ -15,6 +15,8 @@ typedef float (*tenon_quantize_span_fn)(tenon_number type, const void *x, int64_
 
 float tenon_quantize_span_scalar(tenon_number type, const void *x, int64_t count,
                                  tenon_number element, uint8_t *out);
+float tenon_quantize_span_arm_neon(tenon_number type, const void *x, int64_t count,
+                                   tenon_number element, uint8_t *out);
 float tenon_quantize_span_x86_avx2(tenon_number type, const void *x, int64_t count,
                                    tenon_number element, uint8_t *out);
 float tenon_quantize_span_x86_avx512(tenon_number type, const void *x, int64_t count,

@@ -43,8 +43,8 @@ static inline void cover(const tenon_api *api, const bench_problem *p) {
     bool there[COVERAGE_FIELDS] = {false};
     for (int32_t i = 0; i < p->n_tensors; i++) {
         const bench_tensor *t = &p->tensor[i];
-        field_coverage *c = t->member < 0 ? &covered[p->info->op][t->field]
-                                          : &covered[quant][t->member];
+        field_coverage *c =
+            t->member < 0 ? &covered[p->info->op][t->field] : &covered[quant][t->member];
         c->types |= coverage_of_type(t->info->types, bench_type_name(t->view.dtype));
         if (t->member < 0) there[t->field] = true;
         c->present = true;

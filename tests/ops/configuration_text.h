@@ -75,7 +75,8 @@ static inline char *configuration_resolve(char *text) {
         const char *body = configuration_find(name, length), *args = name + length, *end = args;
         if (!body) configuration_fail("unknown name", dollar);
         if (*args == '(') end = configuration_close(args, '(', ')') + 1, args++;
-        char *insert = configuration_substitute(body, args, end > args ? (size_t)(end - 1 - args) : 0);
+        char *insert =
+            configuration_substitute(body, args, end > args ? (size_t)(end - 1 - args) : 0);
         const size_t before = (size_t)(dollar - text), n = strlen(insert), after = strlen(end);
         char *joined = malloc(before + n + after + 1);
         if (!joined || before + n + after >= CONFIGURATION_ROOM)

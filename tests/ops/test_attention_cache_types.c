@@ -3,6 +3,7 @@
  * scale, unequal types, split and odd head dims, fp8 queries. Against the scalar reference, whose
  * own tests stand on independent arithmetic; the same bits on 1 and 3 threads. test_attention_cpu.c
  * has everything else. */
+#include "row_names.h"
 #include "test_host.h"
 
 enum { TOKENS = 9, BATCH = 2, PAGES = 24, PAGE_SIZE = 8, HEADS_KV = 2, GROUP = 3, D_MAX = 128 };
@@ -85,7 +86,7 @@ static bool run(const tenon_api *api, tenon_context *context, const char *kernel
     const tenon_plan_options options = {.struct_size = sizeof options, .kernel = kernel};
     const int32_t status =
         api->plan_create(context, TENON_OP_ATTENTION, a, &options, &plan, &error);
-    if (status == TENON_STATUS_UNSUPPORTED && strstr(kernel, "vnni") &&
+    if (status == TENON_STATUS_UNSUPPORTED && row_takes_bf16_alone(kernel) &&
         strstr(error.text, "no f16 or f32"))
         return false;
     CHECK(status == TENON_OK, "%s: %s", kernel, error.text);
@@ -149,7 +150,7 @@ static void check(const tenon_api *api, tenon_context *const *contexts, const ch
         worst = isnan(difference) ? INFINITY : fmax(worst, difference);
     }
     /* bf16 products round the weights to bf16. */
-    CHECK(worst <= (strstr(kernel, "vnni") ? 0x1p-8 : 1e-5) * size && size > 0,
+    CHECK(worst <= (row_takes_bf16_alone(kernel) ? 0x1p-8 : 1e-5) * size && size > 0,
           "%s: q %s k %s v %s d %d/%d split %d scales %d %d %d: off by %g of %g", kernel,
           p->q->name, p->k->name, p->v->name, p->d_qk, p->d_v, p->split, p->q_scale, p->k_scale,
           p->v_scale, worst, size);
@@ -185,8 +186,7 @@ int main(void) {
         {&bf16, &e4m3fn, &e4m3fn, 48, 64, -1, 1, 1, 0, 0},
         {&f32, &f32, &f16, 24, 20, -1, 0, 0, 0, 0},
     };
-    static const char *kernels[] = {"cpu_attention_x86_avx512vnni", "cpu_attention_x86_avx512",
-                                    "cpu_attention_x86_avx2"};
+    static const char *kernels[] = {ROWS_ATTENTION("attention")};
     const tenon_api *api = test_load();
     tenon_context *contexts[2] = {NULL};
     tenon_error error = {.struct_size = sizeof error};
@@ -196,7 +196,7 @@ int main(void) {
                                                .n_threads = c ? 3 : 1};
         CHECK(api->context_create(&options, &contexts[c], &error) == TENON_OK, "%s", error.text);
     }
-    for (int i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) {
         tenon_kernel_info info = {.struct_size = sizeof info};
         bool usable = false;
         for (uint32_t k = 0; !usable && api->kernel_info(contexts[0], k, &info, &error) == TENON_OK;

@@ -2,6 +2,7 @@
 /* Every vector row of CPU attention, forced by name, against the formula in double that stands
  * below: random mixed batches with all options, poisoned outputs, NaN wherever nobody may read, the
  * same bits again, alone, and with other thread counts, and lengths and page ids that lie. */
+#include "row_names.h"
 #include "test_host.h"
 
 enum { BATCH_MAX = 6, FREE_PAGES = 3 };
@@ -282,7 +283,7 @@ static bool run(const tenon_api *api, tenon_context *context, const char *kernel
     int32_t status =
         api->plan_create(context, TENON_OP_ATTENTION, &d->args, &options, &plan, &error);
     if (status == TENON_STATUS_UNSUPPORTED) {
-        CHECK(strstr(kernel, "vnni") && (p->q != BF16 || p->kv != BF16), "%s declines %s: %s",
+        CHECK(row_takes_bf16_alone(kernel) && (p->q != BF16 || p->kv != BF16), "%s declines %s: %s",
               kernel, describe(p), error.text);
         return false;
     }
@@ -311,7 +312,7 @@ static bool run(const tenon_api *api, tenon_context *context, const char *kernel
 
 static void compare(const char *kernel, const problem *p, const data *d) {
     /* bf16 pairs round the weights to bf16; else only f32 arithmetic stands between. */
-    const double weight_error = strstr(kernel, "vnni") ? 0x1p-8 : 1e-5;
+    const double weight_error = row_takes_bf16_alone(kernel) ? 0x1p-8 : 1e-5;
     int wrong = 0;
     for (int64_t i = 0; i < (int64_t)d->n_tokens * d->heads_q * p->d_v && wrong < 3; i++) {
         const double x = load(d->out, i, p->out), e = (double)d->expected[i];
@@ -550,13 +551,13 @@ static void check_hostile(const tenon_api *api, tenon_context *context, const ch
 }
 
 int main(void) {
-    static const char *kernels[] = {"cpu_attention_x86_avx512vnni", "cpu_attention_x86_avx512",
-                                    "cpu_attention_x86_avx2"};
+    static const char *kernels[] = {ROWS_ATTENTION("attention")};
+    enum { KERNELS = sizeof kernels / sizeof *kernels }; /* the first takes bf16 alone */
     static const int threads[CONTEXTS] = {1, 2, 5};
     const tenon_api *api = test_load();
     tenon_context *contexts[CONTEXTS] = {NULL};
     tenon_error error = {.struct_size = sizeof error};
-    bool usable[3] = {false};
+    bool usable[KERNELS] = {false};
     const char *rounds = getenv("TEST_ROUNDS");
     for (int c = 0; c < CONTEXTS; c++) {
         const tenon_context_options options = {.struct_size = sizeof options,
@@ -564,7 +565,7 @@ int main(void) {
         CHECK(api->context_create(&options, &contexts[c], &error) == TENON_OK, "%s", error.text);
     }
     int n_usable = 0;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < KERNELS; i++) {
         tenon_kernel_info info = {.struct_size = sizeof info};
         for (uint32_t k = 0; api->kernel_info(contexts[0], k, &info, &error) == TENON_OK; k++)
             if (!strcmp(info.name, kernels[i])) {
@@ -578,16 +579,16 @@ int main(void) {
         printf("skipped: no row runs on this machine\n");
         return 77;
     }
-    for (int n = rounds ? atoi(rounds) : 60; n > 0; n--) {
+    for (int n = rounds ? atoi(rounds) : test_is_emulated() ? 6 : 60; n > 0; n--) {
         const problem p = random_problem();
         data d;
         make(&p, &d);
         compute(&p, &d);
-        for (int i = 0; i < 3; i++)
+        for (int i = 0; i < KERNELS; i++)
             if (usable[i]) check_problem(api, contexts, kernels[i], &p, &d);
         release(&d);
     }
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < KERNELS; i++)
         for (int c = 0; c < 2; c++)
             if (usable[i])
                 check_hostile(api, contexts[c], kernels[i], i == 0 ? BF16 : c ? F16 : F32);

@@ -3,6 +3,7 @@
  * packings of int4, int8, MXFP4; odd sizes; packed weights unpacked bit for bit. */
 #include "group_fixture.h"
 #include "matmul_check.h"
+#include "row_names.h"
 
 #define F(name) TENON_FORMAT_##name
 static const group_spec specs[] = {
@@ -38,11 +39,7 @@ static const group_spec specs[] = {
     {"uint8 channel", F(INT8), -1, 0, S_F16, Z_NONE, 1, 0},
 };
 
-static const char *const kernels[] = {
-    "cpu_matmul_int8_x86_avx512vnni", "cpu_matmul_float_x86_avx512vnni",
-    "cpu_matmul_int8_x86_avx512",     "cpu_matmul_float_x86_avx512",
-    "cpu_matmul_int8_x86_avx2",       "cpu_matmul_float_x86_avx2",
-    "cpu_matmul_int8_scalar",         "cpu_matmul_float_scalar"};
+static const char *const kernels[] = {ROWS_INT8_AND_FLOAT("matmul")};
 
 static void check_unpack(tenon_context *context, group_fixture *f) {
     tenon_error error = {.struct_size = sizeof error};

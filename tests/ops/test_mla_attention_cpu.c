@@ -2,6 +2,7 @@
 /* Every vector row of CPU latent attention over caches that the reference wrote: bf16, f16, fp8 and
  * FP8_DS rows, decode and prefill, few and many heads, against the reference in double; the same
  * bits alone and on other threads. Slots that nobody owns hold NaN. */
+#include "row_names.h"
 #include "test_host.h"
 
 enum { PAGES = 40, PAGE_SIZE = 16, BATCH = 3, LATENT = 512, ROPE = 64, HEADS_MAX = 40, CASES = 7 };
@@ -123,7 +124,7 @@ static bool attend(const tenon_api *api, tenon_context *context, const char *ker
         .softmax_scale = 0.05f};
     const int32_t status =
         api->plan_create(context, TENON_OP_MLA_ATTENTION, &a, &options, &plan, &error);
-    if (status == TENON_STATUS_UNSUPPORTED && strstr(kernel, "vnni") &&
+    if (status == TENON_STATUS_UNSUPPORTED && row_takes_bf16_alone(kernel) &&
         strstr(error.text, "no f16 or f32"))
         return false;
     CHECK(status == TENON_OK, "%s: %s", kernel, error.text);
@@ -157,7 +158,7 @@ static void check(const tenon_api *api, tenon_context *const *contexts, const ch
         worst_lse = isnan(off) ? INFINITY : fmax(worst_lse, off);
     }
     /* bf16 products: weights, and FP8_DS latents times their scales, are rounded to bf16. */
-    const bool rough = strstr(kernel, "vnni");
+    const bool rough = row_takes_bf16_alone(kernel);
     const bool rounds_keys = rough && p->format == TENON_MLA_CACHE_FP8_DS;
     CHECK(size > 0.01 && worst <= (rough ? 0x1p-7 : 1e-5) * size,
           "%s: %s, %d heads: off by %g of %g", kernel, p->name, p->heads, worst, size);
@@ -168,19 +169,19 @@ static void check(const tenon_api *api, tenon_context *const *contexts, const ch
 }
 
 int main(void) {
-    static const char *kernels[] = {"cpu_mla_attention_x86_avx512vnni",
-                                    "cpu_mla_attention_x86_avx512", "cpu_mla_attention_x86_avx2"};
+    static const char *kernels[] = {ROWS_ATTENTION("mla_attention")};
+    enum { KERNELS = sizeof kernels / sizeof *kernels };
     const tenon_api *api = test_load();
     tenon_context *contexts[2] = {NULL};
     tenon_error error = {.struct_size = sizeof error};
-    bool usable[3] = {false};
+    bool usable[KERNELS] = {false};
     int n_usable = 0;
     for (int c = 0; c < 2; c++) {
         const tenon_context_options options = {.struct_size = sizeof options,
                                                .n_threads = c ? 3 : 1};
         CHECK(api->context_create(&options, &contexts[c], &error) == TENON_OK, "%s", error.text);
     }
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < KERNELS; i++) {
         tenon_kernel_info info = {.struct_size = sizeof info};
         for (uint32_t k = 0; api->kernel_info(contexts[0], k, &info, &error) == TENON_OK; k++)
             if (!strcmp(info.name, kernels[i])) usable[i] = info.available;
@@ -193,7 +194,7 @@ int main(void) {
     for (int i = 0; i < CASES; i++) {
         make(api, contexts[0], &problems[i]);
         attend(api, contexts[0], "ref_mla_attention", &problems[i], 0, BATCH, 0);
-        for (int k = 0; k < 3; k++)
+        for (int k = 0; k < KERNELS; k++)
             if (usable[k]) check(api, contexts, kernels[k], &problems[i]);
     }
     for (int c = 0; c < 2; c++) api->context_destroy(contexts[c]);

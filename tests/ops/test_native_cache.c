@@ -2,9 +2,17 @@
 /* The CPU's native cache layout: its size by query, what kv_append wrote comes back from kv_gather,
  * and attention over it is what the reference makes of a strided bf16 cache that holds the same.
  * Every slot that was not written holds NaN. */
+#include "row_names.h"
 #include "test_host.h"
 
-enum { BATCH = 3, PAGES = 40, HEADS_KV = 2, GROUP = 3 };
+static const char *const row_names[] = {ROWS_ATTENTION("attention")};
+enum {
+    BATCH = 3,
+    PAGES = 40,
+    HEADS_KV = 2,
+    GROUP = 3,
+    ROWS = sizeof row_names / sizeof *row_names
+};
 
 typedef struct shape {
     int page_size, d_qk, d_v, query_bits, left;
@@ -170,7 +178,7 @@ static bool attend(fixture *f, const shape *s, bool native, const char *kernel, 
         .n_kv_heads = native ? HEADS_KV : 0};
     const int32_t status =
         f->api->plan_create(f->context, TENON_OP_ATTENTION, &a, &options, &plan, &f->error);
-    if (status == TENON_STATUS_UNSUPPORTED && strstr(kernel, "vnni") && !half) return false;
+    if (status == TENON_STATUS_UNSUPPORTED && row_takes_bf16_alone(kernel) && !half) return false;
     CHECK(status == TENON_OK, "%s: %s", kernel, f->error.text);
     if (status) return false;
     f->api->plan_query(plan, &query, &f->error);
@@ -197,12 +205,12 @@ static void check(fixture *f, const shape *s, const char *const *kernels) {
     CHECK(!memcmp(f->key, f->back_k, k_bytes) && !memcmp(f->value, f->back_v, v_bytes),
           "page %d, d %d/%d: gathered rows differ", s->page_size, s->d_qk, s->d_v);
     attend(f, s, false, "ref_attention", expected);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < ROWS; i++) {
         if (!kernels[i]) continue;
         memset(native, 0xff, out_bytes);
         if (!attend(f, s, true, kernels[i], native)) continue;
         /* Values are below 1 in magnitude; bf16 pairs round the weights to bf16. */
-        const double room = strstr(kernels[i], "vnni") ? 0x1p-8 : 2e-6;
+        const double room = row_takes_bf16_alone(kernels[i]) ? 0x1p-8 : 2e-6;
         double worst = 0;
         for (size_t e = 0; e < out_bytes / 4; e++) {
             const double difference = fabs((double)native[e] - (double)expected[e]);
@@ -224,12 +232,11 @@ int main(void) {
         {64, 128, 128, 16, -1, false, {2, 1, 9}, {700, 64, 63}},
         {256, 32, 16, 32, 3, true, {1, 2, 3}, {1500, 1000, 255}},
     };
-    const char *kernels[] = {"cpu_attention_x86_avx512vnni", "cpu_attention_x86_avx512",
-                             "cpu_attention_x86_avx2"};
+    const char *kernels[] = {ROWS_ATTENTION("attention")};
     fixture f = {.api = test_load(), .error = {.struct_size = sizeof f.error}};
     const tenon_context_options options = {.struct_size = sizeof options, .n_threads = 3};
     CHECK(f.api->context_create(&options, &f.context, &f.error) == TENON_OK, "%s", f.error.text);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < ROWS; i++) {
         tenon_kernel_info info = {.struct_size = sizeof info};
         bool found = false;
         for (uint32_t k = 0;

@@ -224,7 +224,8 @@ static void ask_reader(int at, const char *reader, void *blob, const char *from)
 }
 
 static void ask_readers(int at, const char *pack, char *blob, long long bytes) {
-    static const char *const types[] = {"bf16", "f16", "f32"}, *const modes[] = {"DEFAULT", "EXACT"};
+    static const char *const types[] = {"bf16", "f16", "f32"}, *const modes[] = {"DEFAULT",
+                                                                                 "EXACT"};
     int64_t experts, n, k; /* FORMATS.md, "Packed weights" */
     char text[2048];
     memcpy(&experts, blob + 152, 8), memcpy(&n, blob + 160, 8), memcpy(&k, blob + 168, 8);
@@ -315,8 +316,9 @@ int main(void) {
     for (int i = 0; i < n_holes; i++) {
         const hole *h = &holes[i];
         printf("known hole, %ld problems: %s\n", h->reference, h->text);
-        CHECK(!h->filled, "known hole \"%s\" is filled in %ld of %ld problems: take it out of "
-                          "configurations/known_holes.txt, or narrow it. For example, at %s",
+        CHECK(!h->filled,
+              "known hole \"%s\" is filled in %ld of %ld problems: take it out of "
+              "configurations/known_holes.txt, or narrow it. For example, at %s",
               h->text, h->filled, h->filled + h->reference, h->example);
         bool asked = false;
         for (int l = 0; l < LEVELS; l++) asked |= h->at[l] && levels[l].context;

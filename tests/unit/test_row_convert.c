@@ -98,6 +98,9 @@ int main(void) {
         check_level("avx2", &tenon_row_converters_x86_avx2);
     if ((cpu.features & TENON_CPU_LEVEL_AVX512) == TENON_CPU_LEVEL_AVX512)
         check_level("avx512", &tenon_row_converters_x86_avx512);
+#elif defined(__aarch64__)
+    if ((cpu.features & TENON_CPU_LEVEL_NEON) == TENON_CPU_LEVEL_NEON)
+        check_level("neon", &tenon_row_converters_arm_neon);
 #endif
     return test_report();
 }

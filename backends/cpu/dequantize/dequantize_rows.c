@@ -84,5 +84,7 @@ static int32_t run(const tenon_kernel_plan *plan, const void *args, tenon_error 
 #if defined(__x86_64__)
 ROW(cpu_dequantize_rows_x86_avx512, TENON_CPU_LEVEL_AVX512)
 ROW(cpu_dequantize_rows_x86_avx2, TENON_CPU_LEVEL_AVX2)
+#elif defined(__aarch64__)
+ROW(cpu_dequantize_rows_arm_neon, TENON_CPU_LEVEL_NEON)
 #endif
 ROW(cpu_dequantize_rows_scalar, 0)

@@ -338,6 +338,9 @@ static int32_t run(const tenon_kernel_plan *plan, const void *args, tenon_error 
         c.combine = tenon_combine_rows_x86_avx2;
     if (!tenon_cpu_missing(plan->kernel->needs, TENON_CPU_LEVEL_AVX512))
         c.combine = tenon_combine_rows_x86_avx512;
+#elif defined(__aarch64__)
+    if (!tenon_cpu_missing(plan->kernel->needs, TENON_CPU_LEVEL_NEON))
+        c.combine = tenon_combine_rows_arm_neon;
 #endif
     for (int64_t tokens = a->x->shape[0]; c.token0 < tokens; c.token0 += c.tokens) {
         c.tokens = tokens - c.token0 < st->chunk_tokens ? tokens - c.token0 : st->chunk_tokens;
@@ -366,6 +369,13 @@ ROW(cpu_moe_int8_x86_avx512, int8, TENON_CPU_LEVEL_AVX512, TENON_TRAIT_INT8_ACTI
 ROW(cpu_moe_float_x86_avx512, float, TENON_CPU_LEVEL_AVX512, 0)
 ROW(cpu_moe_int8_x86_avx2, int8, TENON_CPU_LEVEL_AVX2, TENON_TRAIT_INT8_ACTIVATIONS)
 ROW(cpu_moe_float_x86_avx2, float, TENON_CPU_LEVEL_AVX2, 0)
+#elif defined(__aarch64__)
+ROW(cpu_moe_int8_arm_neonbf16, int8, TENON_CPU_LEVEL_NEONBF16, TENON_TRAIT_INT8_ACTIVATIONS)
+ROW(cpu_moe_float_arm_neonbf16, float, TENON_CPU_LEVEL_NEONBF16, 0)
+ROW(cpu_moe_int8_arm_neondot, int8, TENON_CPU_LEVEL_NEONDOT, TENON_TRAIT_INT8_ACTIVATIONS)
+ROW(cpu_moe_float_arm_neondot, float, TENON_CPU_LEVEL_NEONDOT, 0)
+ROW(cpu_moe_int8_arm_neon, int8, TENON_CPU_LEVEL_NEON, TENON_TRAIT_INT8_ACTIVATIONS)
+ROW(cpu_moe_float_arm_neon, float, TENON_CPU_LEVEL_NEON, 0)
 #endif
 ROW(cpu_moe_int8_scalar, int8, 0, TENON_TRAIT_INT8_ACTIVATIONS)
 ROW(cpu_moe_float_scalar, float, 0, 0)

@@ -100,5 +100,7 @@ static const char *why_not(const tenon_problem *problem, tenon_reason *reason) {
 #if defined(__x86_64__)
 ROW(cpu_moe_combine_x86_avx512, x86_avx512, TENON_CPU_LEVEL_AVX512)
 ROW(cpu_moe_combine_x86_avx2, x86_avx2, TENON_CPU_LEVEL_AVX2)
+#elif defined(__aarch64__)
+ROW(cpu_moe_combine_arm_neon, arm_neon, TENON_CPU_LEVEL_NEON)
 #endif
 ROW(cpu_moe_combine_scalar, scalar, 0)

@@ -157,6 +157,9 @@ static int32_t run(const tenon_kernel_plan *plan, const void *args, tenon_error 
         j.quantize = tenon_quantize_span_x86_avx2;
     if (!tenon_cpu_missing(features, TENON_CPU_LEVEL_AVX512))
         j.quantize = tenon_quantize_span_x86_avx512;
+#elif defined(__aarch64__)
+    if (!tenon_cpu_missing(tenon_cpu_state_of(plan)->info.features, TENON_CPU_LEVEL_NEON))
+        j.quantize = tenon_quantize_span_arm_neon;
 #endif
     j.groups = j.scale ? j.scale->shape[j.scale->ndim - 1] : 0;
     j.group = j.groups ? a->x->shape[1] / j.groups : 0;

@@ -304,6 +304,13 @@ ROW(cpu_moe_matmul_int8_x86_avx512, int8, TENON_CPU_LEVEL_AVX512, TENON_TRAIT_IN
 ROW(cpu_moe_matmul_float_x86_avx512, float, TENON_CPU_LEVEL_AVX512, 0)
 ROW(cpu_moe_matmul_int8_x86_avx2, int8, TENON_CPU_LEVEL_AVX2, TENON_TRAIT_INT8_ACTIVATIONS)
 ROW(cpu_moe_matmul_float_x86_avx2, float, TENON_CPU_LEVEL_AVX2, 0)
+#elif defined(__aarch64__)
+ROW(cpu_moe_matmul_int8_arm_neonbf16, int8, TENON_CPU_LEVEL_NEONBF16, TENON_TRAIT_INT8_ACTIVATIONS)
+ROW(cpu_moe_matmul_float_arm_neonbf16, float, TENON_CPU_LEVEL_NEONBF16, 0)
+ROW(cpu_moe_matmul_int8_arm_neondot, int8, TENON_CPU_LEVEL_NEONDOT, TENON_TRAIT_INT8_ACTIVATIONS)
+ROW(cpu_moe_matmul_float_arm_neondot, float, TENON_CPU_LEVEL_NEONDOT, 0)
+ROW(cpu_moe_matmul_int8_arm_neon, int8, TENON_CPU_LEVEL_NEON, TENON_TRAIT_INT8_ACTIVATIONS)
+ROW(cpu_moe_matmul_float_arm_neon, float, TENON_CPU_LEVEL_NEON, 0)
 #endif
 ROW(cpu_moe_matmul_int8_scalar, int8, 0, TENON_TRAIT_INT8_ACTIVATIONS)
 ROW(cpu_moe_matmul_float_scalar, float, 0, 0)

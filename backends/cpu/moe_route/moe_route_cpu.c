@@ -44,5 +44,7 @@ static int32_t run(const tenon_kernel_plan *plan, const void *args, tenon_moe_ro
 #if defined(__x86_64__)
 ROW(cpu_moe_route_x86_avx512, x86_avx512, TENON_CPU_LEVEL_AVX512)
 ROW(cpu_moe_route_x86_avx2, x86_avx2, TENON_CPU_LEVEL_AVX2)
+#elif defined(__aarch64__)
+ROW(cpu_moe_route_arm_neon, arm_neon, TENON_CPU_LEVEL_NEON)
 #endif
 ROW(cpu_moe_route_scalar, scalar, 0)

@@ -60,6 +60,10 @@ extern const tenon_panel_kernels tenon_panel_scalar;
 extern const tenon_panel_kernels tenon_panel_x86_avx2;
 extern const tenon_panel_kernels tenon_panel_x86_avx512;
 extern const tenon_panel_kernels tenon_panel_x86_avx512vnni;
+#elif defined(__aarch64__)
+extern const tenon_panel_kernels tenon_panel_arm_neon;
+extern const tenon_panel_kernels tenon_panel_arm_neondot;
+extern const tenon_panel_kernels tenon_panel_arm_neonbf16;
 #endif
 
 #endif

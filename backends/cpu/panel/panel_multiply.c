@@ -24,6 +24,10 @@ const tenon_panel_kernels *tenon_panel_kernels_for(uint64_t features) {
         return &tenon_panel_x86_avx512vnni;
     if (!tenon_cpu_missing(features, TENON_CPU_LEVEL_AVX512)) return &tenon_panel_x86_avx512;
     if (!tenon_cpu_missing(features, TENON_CPU_LEVEL_AVX2)) return &tenon_panel_x86_avx2;
+#elif defined(__aarch64__)
+    if (!tenon_cpu_missing(features, TENON_CPU_LEVEL_NEONBF16)) return &tenon_panel_arm_neonbf16;
+    if (!tenon_cpu_missing(features, TENON_CPU_LEVEL_NEONDOT)) return &tenon_panel_arm_neondot;
+    if (!tenon_cpu_missing(features, TENON_CPU_LEVEL_NEON)) return &tenon_panel_arm_neon;
 #endif
     (void)features;
     return &tenon_panel_scalar;

@@ -215,6 +215,9 @@ static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error 
         call.encoder = &tenon_span_encoder_x86_avx2, convert = &tenon_row_converters_x86_avx2;
     if (self->kernel->needs == TENON_CPU_LEVEL_AVX512)
         call.encoder = &tenon_span_encoder_x86_avx512, convert = &tenon_row_converters_x86_avx512;
+#elif defined(__aarch64__)
+    if (self->kernel->needs == TENON_CPU_LEVEL_NEON)
+        call.encoder = &tenon_span_encoder_arm_neon, convert = &tenon_row_converters_arm_neon;
 #endif
     call.to_f32 = convert->to_from[TENON_NUMBER_F32][call.x_number];
     const tenon_weight_view *q = &call.z.q;
@@ -250,5 +253,7 @@ static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error 
 #if defined(__x86_64__)
 ROW(cpu_quantize_rows_x86_avx512, TENON_CPU_LEVEL_AVX512)
 ROW(cpu_quantize_rows_x86_avx2, TENON_CPU_LEVEL_AVX2)
+#elif defined(__aarch64__)
+ROW(cpu_quantize_rows_arm_neon, TENON_CPU_LEVEL_NEON)
 #endif
 ROW(cpu_quantize_rows_scalar, 0)

@@ -74,6 +74,8 @@ static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error 
 #if defined(__x86_64__)
     if (self->kernel->needs == TENON_CPU_LEVEL_AVX2) call.span = tenon_quantize_span_x86_avx2;
     if (self->kernel->needs == TENON_CPU_LEVEL_AVX512) call.span = tenon_quantize_span_x86_avx512;
+#elif defined(__aarch64__)
+    if (self->kernel->needs == TENON_CPU_LEVEL_NEON) call.span = tenon_quantize_span_arm_neon;
 #endif
     const int64_t spans = call.q.n * call.q.col_groups;
     const int64_t span_cols = call.q.group_cols < call.q.k ? call.q.group_cols : call.q.k;
@@ -99,5 +101,7 @@ static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error 
 #if defined(__x86_64__)
 ROW(cpu_quantize_x86_avx512, TENON_CPU_LEVEL_AVX512)
 ROW(cpu_quantize_x86_avx2, TENON_CPU_LEVEL_AVX2)
+#elif defined(__aarch64__)
+ROW(cpu_quantize_arm_neon, TENON_CPU_LEVEL_NEON)
 #endif
 ROW(cpu_quantize_scalar, 0)

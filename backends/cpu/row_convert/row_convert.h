@@ -30,6 +30,8 @@ extern const tenon_row_converters tenon_row_converters_scalar;
 #if defined(__x86_64__)
 extern const tenon_row_converters tenon_row_converters_x86_avx2;
 extern const tenon_row_converters tenon_row_converters_x86_avx512;
+#elif defined(__aarch64__)
+extern const tenon_row_converters tenon_row_converters_arm_neon;
 #endif
 
 /* Largest finite magnitude of a quantized type: a dynamic scale maps the largest input to it. */

@@ -13,6 +13,9 @@ tenon_row_decoder tenon_row_decoder_for(uint64_t features) {
         return (tenon_row_decoder){tenon_span_decode_x86_avx512, &tenon_row_converters_x86_avx512};
     if (!tenon_cpu_missing(features, TENON_CPU_LEVEL_AVX2))
         return (tenon_row_decoder){tenon_span_decode_x86_avx2, &tenon_row_converters_x86_avx2};
+#elif defined(__aarch64__)
+    if (!tenon_cpu_missing(features, TENON_CPU_LEVEL_NEON))
+        return (tenon_row_decoder){tenon_span_decode_arm_neon, &tenon_row_converters_arm_neon};
 #endif
     (void)features;
     return (tenon_row_decoder){tenon_span_decode_scalar, &tenon_row_converters_scalar};

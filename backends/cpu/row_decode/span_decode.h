@@ -26,6 +26,8 @@ void tenon_span_decode_scalar(const tenon_span *span, tenon_number type, void *o
 #if defined(__x86_64__)
 void tenon_span_decode_x86_avx2(const tenon_span *span, tenon_number type, void *out);
 void tenon_span_decode_x86_avx512(const tenon_span *span, tenon_number type, void *out);
+#elif defined(__aarch64__)
+void tenon_span_decode_arm_neon(const tenon_span *span, tenon_number type, void *out);
 #endif
 
 #endif

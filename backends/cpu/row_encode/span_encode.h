@@ -26,6 +26,8 @@ extern const tenon_span_encoder tenon_span_encoder_scalar;
 #if defined(__x86_64__)
 extern const tenon_span_encoder tenon_span_encoder_x86_avx2;
 extern const tenon_span_encoder tenon_span_encoder_x86_avx512;
+#elif defined(__aarch64__)
+extern const tenon_span_encoder tenon_span_encoder_arm_neon;
 #endif
 
 #endif

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kv_append_cpu.h"
+
+static int32_t plan(tenon_kernel_plan *p, tenon_error *error) {
+    return tenon_cpu_kv_append_plan(p, &tenon_row_converters_arm_neon, error);
+}
+
+extern const tenon_kernel tenon_cpu_kv_append_arm_neon;
+const tenon_kernel tenon_cpu_kv_append_arm_neon = {
+    .name = "cpu_kv_append_arm_neon",
+    .needs = TENON_CPU_LEVEL_NEON,
+    TENON_CPU_KV_APPEND_ROW,
+    .plan = plan,
+};
