@@ -14,7 +14,9 @@ enum {
     SUMS_BYTES = TENON_PANEL_SEGMENT_ROWS * TENON_PANEL_COLS * 4,
     EDGE_BYTES = (TENON_PANEL_EDGE_BYTES + 63) / 64 * 64,
     EXPANDED_BYTES = 16384, /* of expanded units at a time: whole groups of 128 k */
-    STAGE_BYTES = 8192      /* of units that wait to be expanded: 8 of 1 KB */
+    STAGE_BYTES = 8192,     /* of units that wait to be expanded: 8 of 1 KB */
+    AHEAD_BYTES = 4608,     /* that tiles fetch ahead (panel_prefetch) */
+    FEW_TILES = 4
 };
 
 /* One thread's scratch. */
@@ -234,6 +236,11 @@ static void panel_sums(const tenon_panel_job *job, const tenon_panel_segment *se
         step = EXPANDED_BYTES / tenon_panel_unit_bytes(tiles.kind);
     else if (w->packed && tiles.count == 1)
         step = s->units;
+    else if (w->packed && tiles.count <= FEW_TILES) {
+        /* Memory is the limit: what one tile fetches ahead must be what the next chunk needs. */
+        step = AHEAD_BYTES / tenon_panel_unit_bytes(s->kind);
+        if (step < 1) step = 1;
+    }
 
     memset(sums, 0, (size_t)seg->rows * TENON_PANEL_COLS * 4);
     float *part = scales || s->row_groups ? v->part : NULL;
