@@ -288,44 +288,45 @@ static const amd_opcode rows[] = {
                                                     ATOMIC("max", "i64",
                                                            AMD_ATOMIC_SIGNED_MAX |
                                                                AMD_ATOMIC_WIDE)
-                                                        ATOMIC("or", "b64",
-                                                               AMD_ATOMIC_OR |
-                                                                   AMD_ATOMIC_WIDE)
-                                                            ATOMIC("and", "b64",
-                                                                   AMD_ATOMIC_AND |
+                                                        ATOMIC("or", "b64", AMD_ATOMIC_OR | AMD_ATOMIC_WIDE) ATOMIC(
+                                                            "and",
+                                                            "b64",
+                                                            AMD_ATOMIC_AND |
+                                                                AMD_ATOMIC_WIDE)
+                                                            ATOMIC("cmpst", "b64",
+                                                                   AMD_ATOMIC_COMPARE_SWAP |
                                                                        AMD_ATOMIC_WIDE)
-                                                                ATOMIC("cmpst", "b64",
-                                                                       AMD_ATOMIC_COMPARE_SWAP |
-                                                                           AMD_ATOMIC_WIDE)
+                                                                ATOMIC_ROW(
+                                                                    "ds_wrxchg_rtn_b32",
+                                                                    1,
+                                                                    AMD_ATOMIC_SWAP |
+                                                                        AMD_ATOMIC_RETURNS)
                                                                     ATOMIC_ROW(
-                                                                        "ds_wrxchg_rtn_b32", 1,
+                                                                        "ds_wrxchg_rtn_b64", 1,
                                                                         AMD_ATOMIC_SWAP |
+                                                                            AMD_ATOMIC_WIDE |
                                                                             AMD_ATOMIC_RETURNS)
                                                                         ATOMIC_ROW(
-                                                                            "ds_wrxchg_rtn_b64", 1,
-                                                                            AMD_ATOMIC_SWAP |
-                                                                                AMD_ATOMIC_WIDE |
-                                                                                AMD_ATOMIC_RETURNS)
+                                                                            "ds_pk_add_f16",
+                                                                            0,
+                                                                            AMD_ATOMIC_ADD_TWO_HALVES)
                                                                             ATOMIC_ROW(
-                                                                                "ds_pk_add_f16", 0,
-                                                                                AMD_ATOMIC_ADD_TWO_HALVES)
+                                                                                "ds_pk_add_rtn_"
+                                                                                "f16",
+                                                                                1,
+                                                                                AMD_ATOMIC_ADD_TWO_HALVES |
+                                                                                    AMD_ATOMIC_RETURNS)
                                                                                 ATOMIC_ROW(
-                                                                                    "ds_pk_add_rtn_"
-                                                                                    "f16",
-                                                                                    1,
-                                                                                    AMD_ATOMIC_ADD_TWO_HALVES |
-                                                                                        AMD_ATOMIC_RETURNS)
+                                                                                    "ds_pk_add_"
+                                                                                    "bf16",
+                                                                                    0,
+                                                                                    AMD_ATOMIC_ADD_TWO_BFLOATS)
                                                                                     ATOMIC_ROW(
-                                                                                        "ds_pk_add_"
+                                                                                        "ds_pk_"
+                                                                                        "add_"
+                                                                                        "rtn_"
                                                                                         "bf16",
-                                                                                        0,
-                                                                                        AMD_ATOMIC_ADD_TWO_BFLOATS)
-                                                                                        ATOMIC_ROW(
-                                                                                            "ds_pk_"
-                                                                                            "add_"
-                                                                                            "rtn_"
-                                                                                            "bf16",
-                                                                                            1,
-                                                                                            AMD_ATOMIC_ADD_TWO_BFLOATS |
-                                                                                                AMD_ATOMIC_RETURNS)};
+                                                                                        1,
+                                                                                        AMD_ATOMIC_ADD_TWO_BFLOATS |
+                                                                                            AMD_ATOMIC_RETURNS)};
 const amd_opcode_table amd_lds_table = {rows, sizeof rows / sizeof *rows};

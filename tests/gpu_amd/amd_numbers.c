@@ -70,7 +70,7 @@ static uint32_t encode(amd_small which, float value, bool is_random, uint32_t ra
     frexp(magnitude, &exponent);
     exponent -= 1;
     int smallest = 1 - format->bias;
-    if (exponent < smallest) exponent = smallest;
+    if (exponent < smallest || magnitude == 0) exponent = smallest;
     /* In units of the last place; exact, because value is f32. */
     double scaled = ldexp(magnitude, mantissa_bits - exponent);
     double whole = floor(scaled), rest = scaled - whole;

@@ -97,6 +97,24 @@ static inline float amd_min(float a, float b) {
     return a != a ? b : smaller;
 }
 
+static inline bool amd_signals(float value) {
+    return (amd_bits(value) & 0x7fc00000u) == 0x7f800000u && (amd_bits(value) & 0x3fffffu);
+}
+
+/* With MODE.IEEE, which compilers set, a signalling NaN comes out quiet instead of being passed
+ * over. */
+static inline float amd_ieee_max(float a, float b) {
+    float larger = amd_max(a, b);
+    larger = amd_signals(b) ? amd_float(amd_bits(b) | 0x400000u) : larger;
+    return amd_signals(a) ? amd_float(amd_bits(a) | 0x400000u) : larger;
+}
+
+static inline float amd_ieee_min(float a, float b) {
+    float smaller = amd_min(a, b);
+    smaller = amd_signals(b) ? amd_float(amd_bits(b) | 0x400000u) : smaller;
+    return amd_signals(a) ? amd_float(amd_bits(a) | 0x400000u) : smaller;
+}
+
 /* Float to integer as v_cvt does: towards zero, saturated, NaN gives 0. */
 static inline uint32_t amd_to_u32(float value) {
     return value >= 4294967296.0f ? 0xffffffffu : value > 0.0f ? (uint32_t)value : 0u;

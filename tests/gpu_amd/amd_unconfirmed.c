@@ -22,8 +22,10 @@ static const gpu_amd_unconfirmed facts[] = {
      "hardware is within 1 ulp by its manual"},
     {"v_cvt_scalef32_*", "the scale is the exponent field of its single-precision operand",
      "LLVM's description of the intrinsics"},
-    {"v_div_fmas_*", "the factor is 2^64 up or down by the exponent of the third source",
-     "what makes the division exact; the manual prints 2^32"},
+    {"v_div_scale_f32, v_div_fmas_f32, v_div_fixup_f32",
+     "a denominator with a denormal reciprocal is scaled down; the factor is 2^64 up or down by "
+     "the exponent of the third source; a NaN of the refinement is an overflow",
+     "what makes the compiled division exact; the manual prints other powers"},
 };
 
 const gpu_amd_unconfirmed *gpu_amd_unconfirmed_facts(size_t *count) {

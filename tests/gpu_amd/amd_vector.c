@@ -110,7 +110,7 @@ const uint32_t *amd_prepare(amd_wave *wave, const amd_instruction *inst, int ope
     if (inst->has_dpp && place == 0) move_lanes(wave, inst, scratch, scratch);
     if (inst->has_sdwa && place >= 0 && place < 2 && inst->source_select[place] != AMD_DWORD)
         AMD_EACH_LANE(lane)
-        scratch[lane] = selected(scratch[lane], inst->source_select[place], source->sign_extend);
+    scratch[lane] = selected(scratch[lane], inst->source_select[place], source->sign_extend);
     if ((inst->opcode->modifiers & AMD_MOD_HALF) && (inst->op_sel >> place & 1))
         AMD_EACH_LANE(lane) scratch[lane] >>= 16;
     if (!(inst->opcode->modifiers & AMD_MOD_SIGN)) return scratch;

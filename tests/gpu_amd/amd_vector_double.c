@@ -7,9 +7,8 @@
 
 static void finish(amd_wave *wave, const amd_instruction *inst, amd_row64 result) {
     static const double factor[4] = {1.0, 2.0, 4.0, 0.5};
-    if (inst->result_scale)
-        AMD_EACH_LANE(lane)
-        result[lane] = amd_double_bits(amd_double(result[lane]) * factor[inst->result_scale]);
+    if (inst->result_scale) AMD_EACH_LANE(lane)
+    result[lane] = amd_double_bits(amd_double(result[lane]) * factor[inst->result_scale]);
     if (inst->clamp) AMD_EACH_LANE(lane) {
             double value = amd_double(result[lane]);
             result[lane] = amd_double_bits(value > 0.0 ? value < 1.0 ? value : 1.0 : 0.0);

@@ -7,7 +7,7 @@
 #include "amd_vector.h"
 
 static inline float median(float a, float b, float c) {
-    if (a != a || b != b || c != c) return amd_min(amd_min(a, b), c);
+    if (a != a || b != b || c != c) return amd_ieee_min(amd_ieee_min(a, b), c);
     return amd_max(amd_min(a, b), amd_min(amd_max(a, b), c));
 }
 
@@ -17,6 +17,11 @@ static inline float minimum(float a, float b) {
 }
 static inline float maximum(float a, float b) {
     return a != a ? a : b != b ? b : amd_max(a, b);
+}
+
+/* Not fused, without denormals. */
+static inline float multiplied_added(float a, float b, float c) {
+    return amd_flush(amd_flush(amd_flush(a) * amd_flush(b)) + amd_flush(c));
 }
 
 static inline float fraction(float a) {
@@ -50,7 +55,8 @@ static inline float divided(float quotient, float b, float c) {
     if (c == 0 || isinf(b)) return amd_float(sign);
     int exponent_c = (int)(amd_bits(c) >> 23 & 255), exponent_b = (int)(amd_bits(b) >> 23 & 255);
     if (exponent_c - exponent_b < -150) return amd_float(sign);
-    if (exponent_b == 255) return amd_float(sign | 0x7f800000u);
+    /* The refinement of an overflowing quotient ends in infinity less infinity. */
+    if (exponent_b == 255 || quotient != quotient) return amd_float(sign | 0x7f800000u);
     return amd_float((amd_bits(quotient) & 0x7fffffffu) | sign);
 }
 
@@ -183,7 +189,7 @@ HANDLER(scale_division) {
             value = s * 0x1p64f;
         } else if (is_denormal(1.0f / b) && is_denormal(c / b)) {
             flag = true;
-            if (s == b) value = s * 0x1p64f;
+            if (s == b) value = s * 0x1p-64f;
         } else if (is_denormal(1.0f / b)) {
             value = s * 0x1p-64f;
         } else if (is_denormal(c / b)) {

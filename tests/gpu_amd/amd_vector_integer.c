@@ -248,8 +248,7 @@ HANDLER(multiply_add_wide) {
 }
 
 /* The only instruction that honours s_set_gpr_idx_on: compilers use no other. */
-HANDLER(move)
-{
+HANDLER(move) {
     amd_row scratch, kept;
     int from = inst->operand[1].first, to = inst->operand[0].first;
     if (!wave->index_mode) {
@@ -260,9 +259,12 @@ HANDLER(move)
     if (wave->index_mode & 8) to += wave->index_register;
     if (!inst->plain_write || from >= wave->vector_limit || to >= wave->vector_limit)
         amd_stop(wave, GPU_AMD_REGISTER_RANGE, -1, "indexed move of v%d to v%d", from, to);
-    if ((wave->vector_pending[from / 64] >> from % 64 | wave->vector_pending[to / 64] >> to % 64) & 1)
-        amd_stop(wave, GPU_AMD_PENDING_REGISTER, -1, "indexed move of v%d to v%d: a load is on the way", from, to);
-    const uint32_t *row = wave->index_mode & 1 ? wave->vector[from] : amd_source(wave, inst, 1, scratch);
+    if ((wave->vector_pending[from / 64] >> from % 64 | wave->vector_pending[to / 64] >> to % 64) &
+        1)
+        amd_stop(wave, GPU_AMD_PENDING_REGISTER, -1,
+                 "indexed move of v%d to v%d: a load is on the way", from, to);
+    const uint32_t *row =
+        wave->index_mode & 1 ? wave->vector[from] : amd_source(wave, inst, 1, scratch);
     memcpy(kept, row, sizeof kept);
     amd_blend(wave->vector[to], kept, amd_exec(wave));
 }

@@ -163,8 +163,10 @@ static void run_turn(amd_wave *wave, uint64_t length) {
             inst->accumulator_top > wave->accumulator_limit)
             check_registers(wave, inst);
         if (wave->anything_pending) amd_check_pending(wave, inst);
-        if (wave->index_mode && inst->opcode->unit == GPU_AMD_VECTOR && strcmp(inst->opcode->name, "v_mov_b32") != 0)
-            amd_stop(wave, GPU_AMD_UNKNOWN_INSTRUCTION, -1, "only v_mov_b32 takes an index register");
+        if (wave->index_mode && inst->opcode->unit == GPU_AMD_VECTOR &&
+            strcmp(inst->opcode->name, "v_mov_b32") != 0)
+            amd_stop(wave, GPU_AMD_UNKNOWN_INSTRUCTION, -1,
+                     "only v_mov_b32 takes an index register");
         group->counters->instructions[inst->opcode->unit]++;
         inst->execute(wave, inst);
         if (wave->ended || wave->at_barrier) break;
