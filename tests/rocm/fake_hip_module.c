@@ -11,7 +11,9 @@ struct fake_module {
     gpu_amd_module *gpu;
     int device;
     fake_function *functions;
+    fake_module *next;
 };
+static fake_module *loaded; /* so that one that could not be unloaded is not lost */
 
 /* Counts of the kernels that ran, for the file at exit; kernels of one name add up. */
 typedef struct counted {
@@ -87,6 +89,8 @@ static int load(fake_module **out, const void *image) {
         free(module);
         return HIP_INVALID_IMAGE;
     }
+    module->next = loaded;
+    loaded = module;
     fake_live_modules++;
     *out = module;
     return HIP_SUCCESS;
@@ -100,6 +104,11 @@ int hipModuleLoadData(fake_module **out, const void *image) {
 int hipModuleUnload(fake_module *module) {
     int status = fake_enter(FAKE_hipModuleUnload);
     if (status) return status;
+    for (fake_module **at = &loaded; *at; at = &(*at)->next)
+        if (*at == module) {
+            *at = module->next;
+            break;
+        }
     keep_counts(module);
     gpu_amd_unload(module->gpu);
     while (module->functions) {
