@@ -126,25 +126,25 @@ static void see(const tenon_attention_job *job, const vf32 *x, uint64_t *visible
     for (int t = 0; t < TILE; t++) *visible |= (uint64_t)(logit[t] != -INFINITY) << t;
 }
 
-/* One row's logits to weights; its running maximum, sum and output follow. */
-static void soften_row(const tenon_attention_job *job, const tenon_attention_block *block,
-                       int32_t tile, int32_t r, const head_rows *head) {
+/* One row's logits to weights; its running maximum, sum and output follow. It sees [first, end);
+ * plain (a constant): all of the tile, and no option asks for more. */
+V_INLINE void soften_row(const tenon_attention_job *job, const tenon_attention_block *block,
+                         int32_t tile, int32_t r, int32_t first, int32_t end, const head_rows *head,
+                         const bool plain) {
     const tenon_attention_sequence *s = block->sequence;
     const tenon_attention_state *state = &head->state;
     const int32_t query = block->first_query + r / job->group;
     float *logits = head->logits + (int64_t)r * TILE, *sums = state->sum + r * V_LANES;
-    int32_t first, end;
     vf32 x[TILE_VECTORS];
-    tenon_attention_visible(job, s, query, &first, &end);
     UNROLL for (int i = 0; i < TILE_VECTORS; i++) x[i] =
         vf32_mul(vf32_load(logits + i * V_LANES), vf32_set1(head->logit_scale));
-    if (head->k_scales)
+    if (!plain && head->k_scales)
         UNROLL for (int i = 0; i < TILE_VECTORS; i++) x[i] =
             vf32_mul(x[i], vf32_load(head->k_scales + i * V_LANES));
-    if (job->softcap > 0)
+    if (!plain && job->softcap > 0)
         for (int i = 0; i < TILE_VECTORS; i++)
             x[i] = vf32_mul(vf32_tanh(x[i]), vf32_set1(job->softcap));
-    if (job->args->alibi_slopes) {
+    if (!plain && job->args->alibi_slopes) {
         const DLTensor *t = job->args->alibi_slopes;
         const int64_t q_head = (int64_t)head->kv_head * job->group + r % job->group;
         const int64_t at = t->ndim == 2
@@ -158,7 +158,7 @@ static void soften_row(const tenon_attention_job *job, const tenon_attention_blo
             x[i] = vf32_fma(j, vf32_set1(slope), x[i]);
         }
     }
-    if (first > tile || end - tile < TILE) {
+    if (!plain && (first > tile || end - tile < TILE)) {
         const vf32 low = vf32_set1((float)(first - tile)), high = vf32_set1((float)(end - tile)),
                    hidden = vf32_set1(-INFINITY);
         for (int i = 0; i < TILE_VECTORS; i++) {
@@ -166,12 +166,12 @@ static void soften_row(const tenon_attention_job *job, const tenon_attention_blo
             x[i] = vf32_select_lt(j, high, vf32_select_lt(j, low, hidden, x[i]), hidden);
         }
     }
-    if (job->args->tree_mask) {
+    if (!plain && job->args->tree_mask) {
         for (int i = 0; i < TILE_VECTORS; i++) vf32_store(logits + i * V_LANES, x[i]);
         apply_tree(job, s, query, tile, logits);
         for (int i = 0; i < TILE_VECTORS; i++) x[i] = vf32_load(logits + i * V_LANES);
     }
-    if (head->visible) see(job, x, head->visible + r);
+    if (!plain && head->visible) see(job, x, head->visible + r);
     vf32 top = x[0];
     UNROLL for (int i = 1; i < TILE_VECTORS; i++) top = vf32_max(top, x[i]);
     float max = vf32_reduce_max(top);
@@ -190,7 +190,7 @@ static void soften_row(const tenon_attention_job *job, const tenon_attention_blo
         sum = vf32_add(sum, x[i]);
     }
     vf32_store(sums, sum);
-    if (head->v_scales)
+    if (!plain && head->v_scales)
         UNROLL for (int i = 0; i < TILE_VECTORS; i++) x[i] =
             vf32_mul(x[i], vf32_load(head->v_scales + i * V_LANES));
 #if PACKED_PAIRS
@@ -199,6 +199,23 @@ static void soften_row(const tenon_attention_job *job, const tenon_attention_blo
 #else
     UNROLL for (int i = 0; i < TILE_VECTORS; i++) vf32_store(logits + i * V_LANES, x[i]);
 #endif
+}
+
+static void soften_rows(const tenon_attention_job *job, const tenon_attention_block *block,
+                        int32_t tile, const head_rows *head) {
+    const bool no_options = !head->k_scales && !head->v_scales && !head->visible &&
+                            job->softcap <= 0 && !job->args->alibi_slopes && !job->args->tree_mask;
+    int32_t r = 0;
+    for (int32_t query = 0; query < block->n_queries; query++) {
+        int32_t first, end;
+        tenon_attention_visible(job, block->sequence, block->first_query + query, &first, &end);
+        const bool plain = no_options && first <= tile && end - tile >= TILE;
+        for (const int32_t last = r + job->group; r < last; r++)
+            if (plain)
+                soften_row(job, block, tile, r, first, end, head, true);
+            else
+                soften_row(job, block, tile, r, first, end, head, false);
+    }
 }
 
 #include "attention_values.inl"

@@ -103,7 +103,7 @@ static void accumulate_long(const tenon_attention_job *job, const tenon_attentio
                                     now->end, k_scales);
         head.v_scales = tile_scales(job, block, job->v.scale, block->kv_head, tile, now->first,
                                     now->end, v_scales);
-        for (int32_t r = 0; r < n_rows; r++) soften_row(job, block, tile, r, &head);
+        soften_rows(job, block, tile, &head);
         pack_v_tile(job, now, next, tile, n_positions, !job->one_cache, scratch);
         if (apart) set_apart(job, n_rows, n_positions, scratch->v, &head);
         multiply_values(job, PACKED_PAIRS ? scratch->weights : (const int32_t *)scratch->logits,

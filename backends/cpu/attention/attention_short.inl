@@ -188,7 +188,7 @@ static void accumulate_short(const tenon_attention_job *job, const tenon_attenti
                 .weights = scratch->weights + (int64_t)row * (TILE / 2),
                 .visible = apart ? scratch->visible + row : NULL,
                 .state = rows_from(job, state, row)};
-            for (int32_t r = 0; r < n_rows; r++) soften_row(job, block, tile, r, &head);
+            soften_rows(job, block, tile, &head);
             if (side_by_side) continue;
             /* The values of a head ask about that many times. */
             const int32_t width = (n_rows > 2 ? FEW_VECTORS : MANY_VECTORS) * V_LANES;
