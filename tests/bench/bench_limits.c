@@ -39,6 +39,7 @@ typedef struct worker {
     int bound;
     double result;
     atomic_int *arrived;
+    const bench_spans *spans; /* NULL: windows of the probe's own buffer */
 } worker;
 
 /* Spinning, so that all threads start at once; with fewer CPUs than threads it yields. */
@@ -48,13 +49,32 @@ static void meet(atomic_int *arrived, int32_t n_threads) {
         if (spins > 20000) sched_yield();
 }
 
+static double read_spans(const worker *w, const bench_probe_kernels *k, uint64_t *seen) {
+    enum { AHEAD_BYTES = 2048, LINE_BYTES = 64 };
+    size_t n = w->spans->n, first = n * (size_t)w->index / (size_t)w->n_threads,
+           end = n * ((size_t)w->index + 1) / (size_t)w->n_threads;
+    double bytes = 0;
+    for (size_t i = first; i < end; i++) {
+        const bench_span *span = &w->spans->span[i], *next = i + 1 < end ? span + 1 : span;
+        for (size_t at = 0; at < AHEAD_BYTES && at < next->bytes; at += LINE_BYTES)
+            __builtin_prefetch(next->data + at);
+        *seen |= k->read(span->data, span->bytes);
+        bytes += (double)span->bytes;
+    }
+    return bytes;
+}
+
 static void *work(void *opaque) {
     worker *w = opaque;
     const bench_probe_kernels *k = kernels();
     unsigned char sink[64];
     meet(w->arrived, w->n_threads);
     double begin = bench_seconds();
-    if (w->bound == BENCH_BOUND_READ) {
+    if (w->spans) {
+        uint64_t seen = 0;
+        w->result = read_spans(w, k, &seen);
+        memcpy(sink, &seen, sizeof seen);
+    } else if (w->bound == BENCH_BOUND_READ) {
         size_t share = WINDOW_BYTES / (size_t)w->n_threads / 4096 * 4096;
         uint64_t seen = k->read(probe_buffer + window_at + share * (size_t)w->index, share);
         memcpy(sink, &seen, sizeof seen);
@@ -84,17 +104,16 @@ static bool probe_memory(void) {
 }
 
 /* The sum over threads, each timed by itself so that starting them costs nothing. */
-double bench_probe(int32_t n_threads, int bound) {
+static double rate(int32_t n_threads, int bound, const bench_spans *spans) {
     worker workers[MAX_THREADS];
     pthread_t threads[MAX_THREADS];
     atomic_int arrived = 0;
     double sum = 0;
     if (n_threads > MAX_THREADS) n_threads = MAX_THREADS;
-    if (bound == BENCH_BOUND_READ && !probe_memory()) return 0;
     struct timespec rest = {0, REST_NS};
     nanosleep(&rest, NULL);
     for (int32_t i = 0; i < n_threads; i++) {
-        workers[i] = (worker){i, n_threads, bound, 0, &arrived};
+        workers[i] = (worker){i, n_threads, bound, 0, &arrived, spans};
         if (i) pthread_create(&threads[i], NULL, work, &workers[i]);
     }
     work(&workers[0]);
@@ -102,8 +121,17 @@ double bench_probe(int32_t n_threads, int bound) {
         if (i) pthread_join(threads[i], NULL);
         sum += workers[i].result;
     }
-    window_at = (window_at + WINDOW_BYTES) % PROBE_BYTES;
     return sum / 1e9;
+}
+
+double bench_probe(int32_t n_threads, int bound) {
+    if (bound == BENCH_BOUND_READ && !probe_memory()) return 0;
+    window_at = (window_at + WINDOW_BYTES) % PROBE_BYTES;
+    return rate(n_threads, bound, NULL);
+}
+
+double bench_probe_pages(int32_t n_threads, const bench_spans *spans) {
+    return rate(n_threads, BENCH_BOUND_READ, spans);
 }
 
 void bench_limits_measure(int32_t n_threads, bench_limits *out) {

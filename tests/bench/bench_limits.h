@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "bench_cost.h"
+#include "bench_pages.h"
 
 /* What a problem runs against: an arithmetic peak (BENCH_PEAK_*), or reading from memory. */
 enum { BENCH_BOUND_READ = BENCH_PEAK_NONE, BENCH_BOUND_COUNT };
@@ -20,6 +21,9 @@ typedef struct bench_limits {
 void bench_limits_measure(int32_t n_threads, bench_limits *out);
 /* One pass of a probe, 0.3 to 4 ms: run it beside every sample, because a shared machine drifts. */
 double bench_probe(int32_t n_threads, int bound);
+/* Reading these spans, one thread after the other's part, the beginning of each next one fetched
+ * ahead: what a block table leaves of the memory's speed. GB/s. */
+double bench_probe_pages(int32_t n_threads, const bench_spans *spans);
 const char *bench_bound_name(int bound);
 /* The one that takes longer at these limits. */
 int bench_bound_of(const bench_cost *cost, const bench_limits *limits);

@@ -12,7 +12,13 @@
 #include "bench_run.h"
 #include "bench_statistics.h"
 
-enum { MAX_SAMPLES = 400, LEAST_SAMPLES = 7, MAX_COPIES = 64, COLD_BYTES = 256 << 20 };
+enum {
+    MAX_SAMPLES = 400,
+    LEAST_SAMPLES = 7,
+    MAX_COPIES = 64,
+    COLD_BYTES = 256 << 20,
+    PAGES_BYTES = 64 << 20
+};
 static const double SAMPLE_SECONDS = 5e-4; /* at least: longer than the clock's noise */
 /* A pool that sleeps takes this share of a sample at most to wake; shorter calls get a call before
  * the clock starts, as they have in a host that is at work. */
@@ -26,6 +32,7 @@ typedef struct series {
     double seconds[MAX_SAMPLES];
     bench_witness witness[MAX_SAMPLES];
     bool keep[MAX_SAMPLES];
+    bench_spans pages; /* of the last copies: read by the probe where a cache is what bounds */
 } series;
 
 /* What one more copy of it needs: its tensors, and the packed ones beside their sources. */
@@ -151,6 +158,26 @@ static void compare(const series *all, bench_result *out) {
     out[0].ratio_pairs = n;
 }
 
+/* The pages of copies that the next samples are far from, as many as make the probe last. */
+static bool find_pages(series *s, int first) {
+    double bytes = 0;
+    s->pages.n = 0;
+    for (int c = 0; c < (s->n_copies + 1) / 2 && bytes < PAGES_BYTES; c++) {
+        if (!bench_pages_append(&s->copies[(first + s->n_copies / 2 + c) % s->n_copies], &s->pages))
+            return false;
+        bytes = 0;
+        for (size_t i = 0; i < s->pages.n; i++) bytes += (double)s->pages.span[i].bytes;
+    }
+    return true;
+}
+
+static double probe_beside(const bench_options *options, series *s, int repeats, int bound,
+                           bool paged) {
+    if (paged && find_pages(s, s->n * repeats))
+        return bench_probe_pages(options->n_threads, &s->pages);
+    return bench_probe(options->n_threads, bound);
+}
+
 static void measure(const bench_options *options, const bench_library *libraries, int n_libraries,
                     series *all, bench_result *out) {
     double start = bench_seconds();
@@ -161,7 +188,9 @@ static void measure(const bench_options *options, const bench_library *libraries
     bool wake = once < NO_WAKE_SECONDS;
     int bound = out[0].bound;
     double begin = bench_seconds(), budget = options->seconds * n_libraries;
-    double probe = bench_probe(options->n_threads, bound);
+    bool paged = bound == BENCH_BOUND_READ && find_pages(&all[0], 0);
+    for (int l = 0; l < n_libraries; l++) out[l].paged = paged;
+    double probe = probe_beside(options, &all[0], repeats, bound, paged);
     for (int kept = 0; all[0].n < MAX_SAMPLES;) {
         double spent = bench_seconds() - begin;
         if (spent > budget && all[0].n >= LEAST_SAMPLES &&
@@ -169,7 +198,7 @@ static void measure(const bench_options *options, const bench_library *libraries
             break;
         for (int l = 0; l < n_libraries; l++) {
             take_sample(&libraries[l], &all[l], repeats, wake, probe);
-            probe = bench_probe(options->n_threads, bound);
+            probe = probe_beside(options, &all[0], repeats, bound, paged);
             all[l].witness[all[l].n++].after = probe;
         }
         kept = bench_keep_undisturbed(all[0].witness, all[0].n, all[0].keep);
@@ -197,7 +226,7 @@ void bench_run_performance(const bench_options *options, const bench_limits *lim
             if (all[l].plans[c].plan) bench_plan_free(&libraries[l], &all[l].plans[c]);
             bench_free(&all[l].copies[c]);
         }
-        free(all[l].copies), free(all[l].plans);
+        free(all[l].copies), free(all[l].plans), free(all[l].pages.span);
     }
     free(all);
 }

@@ -92,6 +92,10 @@ void bench_report_limits(bench_output *output, const bench_limits *limits) {
             limits->rate[BENCH_PEAK_INT8]);
 }
 
+static const char *bound_name(const bench_result *r) {
+    return r->paged ? "pages" : bench_bound_name(r->bound);
+}
+
 typedef struct rates {
     double gb, gop; /* per second */
 } rates;
@@ -124,7 +128,7 @@ static void put_json(bench_output *output, const bench_options *options, const b
                 "\"share_of_peak\": %.4f, \"samples\": %d, \"dropped\": %d, \"disturbed\": %s, ",
                 r->seconds.median * 1e6, r->seconds.low * 1e6, r->seconds.high * 1e6,
                 r->seconds_least * 1e6, r->seconds_p99 * 1e6, r->cost.bytes, r->cost.operations,
-                rate.gb, rate.gop, bench_bound_name(r->bound),
+                rate.gb, rate.gop, bound_name(r),
                 r->cost.peak < BENCH_PEAK_NONE ? bench_bound_name(r->cost.peak) : "",
                 r->share.median, r->share.low, r->share.high, r->probe,
                 r->bound == BENCH_BOUND_READ ? r->share.median
@@ -151,9 +155,8 @@ static void put_csv(const bench_output *output, const bench_options *options, co
     fprintf(out, ",%s,%d,%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%.2f,%s,%.4f,%.4f,%.4f,%.2f,%d,%d,%d,%.3e,",
             r->kernel, options->n_threads, r->seconds.median * 1e6, r->seconds.low * 1e6,
             r->seconds.high * 1e6, r->seconds_least * 1e6, r->seconds_p99 * 1e6, rate.gb, rate.gop,
-            r->status == BENCH_MEASURED ? bench_bound_name(r->bound) : "", r->share.median,
-            r->share.low, r->share.high, r->probe, r->samples, r->dropped, r->disturbed,
-            r->difference.nmse);
+            r->status == BENCH_MEASURED ? bound_name(r) : "", r->share.median, r->share.low,
+            r->share.high, r->probe, r->samples, r->dropped, r->disturbed, r->difference.nmse);
     put_csv_string(out, label_of(text));
     fputc(',', out);
     put_csv_string(out, text);
@@ -168,11 +171,11 @@ static void put_text(const bench_output *output, const bench_options *options, c
     rates rate = rates_of(r);
     if (r->status == BENCH_MEASURED)
         fprintf(out,
-                "%10.1f us %7.2f GB/s %8.1f GOP/s  %5.1f%% of %-4s (%.1f..%.1f) | %3d+%-3d%s %-36s "
+                "%10.1f us %7.2f GB/s %8.1f GOP/s  %5.1f%% of %-5s (%.1f..%.1f) | %3d+%-3d%s %-36s "
                 "%s\n",
-                r->seconds.median * 1e6, rate.gb, rate.gop, 100 * r->share.median,
-                bench_bound_name(r->bound), 100 * r->share.low, 100 * r->share.high, r->samples,
-                r->dropped, r->disturbed ? " DISTURBED" : "", r->kernel, label_of(text));
+                r->seconds.median * 1e6, rate.gb, rate.gop, 100 * r->share.median, bound_name(r),
+                100 * r->share.low, 100 * r->share.high, r->samples, r->dropped,
+                r->disturbed ? " DISTURBED" : "", r->kernel, label_of(text));
     else
         fprintf(out, "%-11s %-36s %s%s%s\n", bench_status_name(r->status), r->kernel,
                 strchr(text, '#') ? label_of(text) : "", strchr(text, '#') ? ": " : "", r->detail);

@@ -64,6 +64,7 @@ typedef struct bench_result {
     double seconds_least, seconds_p99;
     bench_estimate seconds;
     int bound;            /* BENCH_PEAK_* or BENCH_BOUND_READ */
+    bool paged;           /* the probes read pages in the order of the block table */
     bench_estimate share; /* of the bound, each sample by its own probes */
     double probe;         /* median of those, GB/s or GOP/s */
     int samples, dropped;

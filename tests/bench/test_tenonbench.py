@@ -133,3 +133,10 @@ def test_summary_and_picture(tmp_path):
     subprocess.run([sys.executable, str(here / "roofline.py"), str(report), str(picture)], check=True)
     text = picture.read_text()
     assert text.startswith("<?xml") and "svg" in text[:400] and len(text) > 10000
+
+
+def test_decode_attention_is_held_against_its_pages():
+    line = ("attention q=bf16[2,8,64] k=bf16[256,16,2,64] v=bf16[256,16,2,64] out=bf16[2,8,64] cu_seqlens_q=i32[3] seq_lens=i32[2] "
+            "block_table=i32[2,128] window_left=-1 flags=CAUSAL")
+    record = records("--threads=1", line)["results"][0]
+    assert record["bound"] == "pages" and record["probe"] > 0 and record["share"] > 0
