@@ -5,7 +5,8 @@
 #include "plan.h"
 
 #define COUNT_ONE(kind, name, types, shape, doc) +1u
-enum { TENON_QUANT_MEMBER_COUNT = 0 TENON_QUANT_FIELDS(COUNT_ONE) };
+enum { TENON_QUANT_MEMBER_COUNT = 0 TENON_QUANT_FIELDS(COUNT_ONE), TENON_ZERO_BYTES = 64 };
+_Static_assert(TENON_MAX_ARGS_BYTES % TENON_ZERO_BYTES == 0, "args are zeroed in whole blocks");
 
 static int32_t fail_value(const tenon_schema *schema, const tenon_value *v, tenon_error *error)
     __attribute__((cold, noinline));
@@ -53,15 +54,13 @@ static int32_t store_head(const tenon_schema *schema, const tenon_value *v, teno
         head->flags = (uint32_t)v->v.as_int;
     else if (v->field == TENON_FIELD_STREAM && is_pointer)
         head->stream = pointer;
-    else if (v->field == TENON_FIELD_WORKSPACE && is_pointer)
-        head->workspace = pointer;
+    else if (v->field == TENON_FIELD_WORKSPACE && v->type == TENON_VALUE_NONE)
+        head->workspace = NULL;
     else if (v->field == TENON_FIELD_WORKSPACE && v->type == TENON_VALUE_TENSOR &&
              v->v.as_tensor->ndim == 1 && v->v.as_tensor->dtype.bits == 8) {
         head->workspace = tenon_data(v->v.as_tensor);
         head->workspace_bytes = (uint64_t)v->v.as_tensor->shape[0];
-    } else if (v->field == TENON_FIELD_WORKSPACE_BYTES && is_int)
-        head->workspace_bytes = (uint64_t)v->v.as_int;
-    else if (v->field == TENON_FIELD_FAULT && is_pointer)
+    } else if (v->field == TENON_FIELD_FAULT && is_pointer)
         head->fault = pointer;
     else
         return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, schema->info.op, -1,
@@ -94,18 +93,28 @@ static bool store_member(const tenon_schema *schema, const tenon_value *v, tenon
 int32_t tenon_unpack_values(const tenon_schema *schema, const tenon_value *values,
                             uint32_t n_values, tenon_packed_args *out, tenon_error *error) {
     const tenon_op_info *info = &schema->info;
-    for (uint32_t i = 0; i < info->args_size_bytes / 8; i++) out->args.words[i] = 0;
+    for (uint32_t at = 0; at < info->args_size_bytes; at += TENON_ZERO_BYTES)
+        memset(out->args.bytes + at, 0, TENON_ZERO_BYTES); /* a few stores of a constant size */
     out->args.head.struct_size = info->args_size_bytes;
     for (uint32_t i = 0; i < n_values; i++) {
         const tenon_value *v = &values[i];
         const uint32_t field = v->field & 0xffff, member = v->field >> 16;
-        if (field < info->n_fields && !member) {
+        if (v->field < info->n_fields) { /* so no member */
             const tenon_field_code code = schema->code[field];
-            if (!store(code.store, v, out->args.bytes + code.offset))
+            if (v->type == code.whole)
+                memcpy(out->args.bytes + code.offset, &v->v, sizeof v->v);
+            else if (code.store == TENON_STORE_I32 && v->type == TENON_VALUE_INT &&
+                     v->v.as_int == (int32_t)v->v.as_int)
+                memcpy(out->args.bytes + code.offset, &(int32_t){(int32_t)v->v.as_int}, 4);
+            else if (!store(code.store, v, out->args.bytes + code.offset))
                 return fail_value(schema, v, error);
         } else if (field < info->n_fields &&
                    (member <= TENON_QUANT_MEMBER_COUNT || member == TENON_FIELD_FLAGS + 1)) {
             if (!store_member(schema, v, out)) return fail_value(schema, v, error);
+        } else if (v->field == TENON_FIELD_WORKSPACE && v->type == TENON_VALUE_POINTER) {
+            out->args.head.workspace = v->v.as_pointer;
+        } else if (v->field == TENON_FIELD_WORKSPACE_BYTES && v->type == TENON_VALUE_INT) {
+            out->args.head.workspace_bytes = (uint64_t)v->v.as_int;
         } else if (field >= TENON_FIELD_FLAGS && !member) {
             int32_t status = store_head(schema, v, &out->args.head, error);
             if (status) return status;

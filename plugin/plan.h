@@ -92,7 +92,7 @@ int32_t tenon_call_packed(tenon_context *context, const char *op, const tenon_va
 typedef struct tenon_packed_args {
     union {
         tenon_args_head head;
-        unsigned char bytes[TENON_MAX_ARGS_BYTES];
+        _Alignas(64) unsigned char bytes[TENON_MAX_ARGS_BYTES];
         uint64_t words[TENON_MAX_ARGS_BYTES / 8];
     } args;
     tenon_quant quant[TENON_MAX_QUANTS];

@@ -185,11 +185,17 @@ static bool quant_member_written(const char *op, const char *field, const char *
 }
 
 static tenon_field_code code_of(const tenon_field_info *f) {
-    tenon_field_code code = {(uint16_t)f->offset_bytes, TENON_STORE_TENSOR, 0};
+    static const uint8_t whole[] = {[TENON_STORE_TENSOR] = TENON_VALUE_TENSOR,
+                                    [TENON_STORE_QUANT] = TENON_VALUE_POINTER,
+                                    [TENON_STORE_I32] = TENON_NO_WHOLE,
+                                    [TENON_STORE_I64] = TENON_VALUE_INT,
+                                    [TENON_STORE_F32] = TENON_NO_WHOLE};
+    tenon_field_code code = {(uint16_t)f->offset_bytes, TENON_STORE_TENSOR, 0, 0};
     if (!strcmp(f->kind, "quant")) code.store = TENON_STORE_QUANT;
     if (!strcmp(f->kind, "i32") || !strcmp(f->kind, "choice")) code.store = TENON_STORE_I32;
     if (!strcmp(f->kind, "i64")) code.store = TENON_STORE_I64;
     if (!strcmp(f->kind, "f32")) code.store = TENON_STORE_F32;
+    code.whole = whole[code.store];
     return code;
 }
 

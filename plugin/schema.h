@@ -54,11 +54,12 @@ typedef struct tenon_range {
 } tenon_range;
 
 /* A field as a packed call stores to it. */
-enum { TENON_STORE_TENSOR, TENON_STORE_QUANT, TENON_STORE_I32, TENON_STORE_I64, TENON_STORE_F32 };
+enum { TENON_STORE_TENSOR, TENON_STORE_QUANT, TENON_STORE_I32, TENON_STORE_I64, TENON_STORE_F32, TENON_NO_WHOLE = 255 };
 typedef struct tenon_field_code {
     uint16_t offset;
     uint8_t store; /* TENON_STORE_* */
     uint8_t quant; /* of a quant field: which of the operation's descriptors */
+    uint8_t whole; /* TENON_VALUE_* whose 8 bytes are the field's; TENON_NO_WHOLE: none is */
 } tenon_field_code;
 
 typedef struct tenon_schema {
