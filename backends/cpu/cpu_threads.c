@@ -23,6 +23,7 @@ enum {
     SPINS_PER_CLOCK_READ = 64,
     SPINS_BEFORE_YIELD = 1024,
     WORKER_STACK_BYTES = 2 << 20,
+    MAX_TASKS = INT32_MAX, /* the count of a slice has 32 bits */
 };
 
 /* ticket: the open job. Bits 32..63 count jobs, bit 31 says that workers may still enter, the low
@@ -30,6 +31,16 @@ enum {
  * never enter a job that the caller has closed. */
 static const uint64_t TICKET_OPEN = (uint64_t)1 << 31;
 static const uint64_t TICKET_INSIDE = ((uint64_t)1 << 31) - 1;
+
+/* The neighbouring tasks that are one thread's to begin with. The upper half is the job that
+ * `taken` belongs to: a slice whose job is another one is untouched, so a new job writes no slices.
+ */
+typedef struct slice {
+    _Alignas(128) _Atomic uint64_t job_and_taken;
+} slice;
+
+/* The count of jobs wraps soon in every pool: what happens there is nothing rare. */
+static const uint64_t FIRST_JOB = UINT32_MAX - 100;
 
 typedef struct worker {
     struct tenon_cpu_pool *pool;
@@ -46,7 +57,6 @@ struct tenon_cpu_pool {
     atomic_uint wake_word; /* futex: counts jobs */
     atomic_int stop;
 
-    _Alignas(128) _Atomic int64_t next_task;
     _Alignas(128) atomic_int n_sleeping;
     _Alignas(128) atomic_int busy; /* 1: some call owns the workers */
 
@@ -58,6 +68,7 @@ struct tenon_cpu_pool {
     void *host_user;
     tenon_cpu_allocator allocator;
     size_t bytes;
+    slice *slices; /* one per thread */
     worker workers[];
 };
 
@@ -99,12 +110,27 @@ static void run_serially(int64_t n_tasks, tenon_cpu_task_fn fn, void *arg) {
     for (int64_t task = 0; task < n_tasks; task++) fn(arg, task, 0);
 }
 
-static void take_tasks(tenon_cpu_pool *p, tenon_cpu_task_fn fn, void *arg, int64_t n_tasks,
-                       int32_t thread) {
+/* The next task of a slice of `length` tasks; -1: none is left. */
+static int64_t take_from(slice *s, uint64_t job, int64_t length) {
+    uint64_t seen = atomic_load_explicit(&s->job_and_taken, memory_order_relaxed);
     for (;;) {
-        const int64_t task = atomic_fetch_add_explicit(&p->next_task, 1, memory_order_relaxed);
-        if (task >= n_tasks) return;
-        fn(arg, task, thread);
+        const uint64_t taken = seen >> 32 == job ? seen & UINT32_MAX : 0;
+        if ((int64_t)taken >= length) return -1;
+        if (atomic_compare_exchange_weak_explicit(&s->job_and_taken, &seen, job << 32 | (taken + 1),
+                                                  memory_order_relaxed, memory_order_relaxed))
+            return (int64_t)taken;
+    }
+}
+
+/* First the thread's own slice, then what others have left. */
+static void take_tasks(tenon_cpu_pool *p, tenon_cpu_task_fn fn, void *arg, int64_t n_tasks,
+                       uint64_t job, int32_t thread) {
+    const int64_t n_slices = n_tasks < p->n_threads ? n_tasks : p->n_threads;
+    for (int64_t i = 0; i < n_slices; i++) {
+        const int64_t s = (thread + i) % n_slices, first = n_tasks * s / n_slices,
+                      length = n_tasks * (s + 1) / n_slices - first;
+        int64_t task;
+        while ((task = take_from(&p->slices[s], job, length)) >= 0) fn(arg, first + task, thread);
     }
 }
 
@@ -171,7 +197,7 @@ static void *worker_main(void *arg) {
         }
         take_tasks(p, atomic_load_explicit(&p->fn, memory_order_relaxed),
                    atomic_load_explicit(&p->arg, memory_order_relaxed),
-                   atomic_load_explicit(&p->n_tasks, memory_order_relaxed), w->thread);
+                   atomic_load_explicit(&p->n_tasks, memory_order_relaxed), last_job, w->thread);
         atomic_fetch_sub_explicit(&p->ticket, 1, memory_order_release);
     }
 }
@@ -218,14 +244,17 @@ static tenon_cpu_pool *new_pool(int32_t n_threads, int32_t n_workers,
     pthread_once(&once, watch_fork);
     const tenon_cpu_allocator a =
         allocator ? *allocator : (tenon_cpu_allocator){default_alloc, default_release, NULL};
-    const size_t used = sizeof(tenon_cpu_pool) + (size_t)n_workers * sizeof(worker);
-    const size_t bytes = (used + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+    const size_t used = sizeof(tenon_cpu_pool) + (size_t)n_workers * sizeof(worker),
+                 slices_at = (used + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE,
+                 bytes = slices_at + (size_t)n_threads * sizeof(slice);
     tenon_cpu_pool *p = a.alloc(a.user, bytes, CACHE_LINE);
     if (!p) return NULL;
     memset(p, 0, bytes);
     p->allocator = a;
     p->bytes = bytes;
     p->n_threads = n_threads;
+    p->slices = (slice *)(void *)((char *)p + slices_at);
+    atomic_init(&p->ticket, FIRST_JOB << 32);
     const unsigned epoch = atomic_load(&current_epoch);
     atomic_init(&p->fork_epoch, epoch);
     atomic_init(&p->claimed_epoch, epoch);
@@ -270,7 +299,8 @@ void tenon_cpu_pool_ensure(tenon_cpu_pool *p) {
     if (claimed == epoch || !atomic_compare_exchange_strong(&p->claimed_epoch, &claimed, epoch))
         return;
     /* Whatever the parent's threads were doing at fork() does not go on here. */
-    atomic_store(&p->ticket, 0);
+    atomic_store(&p->ticket, FIRST_JOB << 32);
+    for (int32_t i = 0; i < p->n_threads; i++) atomic_store(&p->slices[i].job_and_taken, 0);
     atomic_store(&p->n_sleeping, 0);
     atomic_store(&p->busy, 0);
     start_workers(p);
@@ -282,7 +312,7 @@ int32_t tenon_cpu_pool_threads(const tenon_cpu_pool *p) {
 }
 
 void tenon_cpu_pool_run(tenon_cpu_pool *p, int64_t n_tasks, tenon_cpu_task_fn fn, void *arg) {
-    if (!p || n_tasks <= 1 || p->n_threads == 1) {
+    if (!p || n_tasks <= 1 || p->n_threads == 1 || n_tasks > MAX_TASKS) {
         run_serially(n_tasks, fn, arg);
         return;
     }
@@ -304,10 +334,14 @@ void tenon_cpu_pool_run(tenon_cpu_pool *p, int64_t n_tasks, tenon_cpu_task_fn fn
     atomic_store_explicit(&p->fn, fn, memory_order_relaxed);
     atomic_store_explicit(&p->arg, arg, memory_order_relaxed);
     atomic_store_explicit(&p->n_tasks, n_tasks, memory_order_relaxed);
-    atomic_store_explicit(&p->next_task, 0, memory_order_relaxed);
-    /* The count wraps after 2^32 jobs; 0 is skipped because a new worker starts with it. */
+    /* The count wraps after 2^32 jobs; 0 is skipped because a new worker starts with it, and no
+     * slice may keep a job of the last round. */
     uint64_t job = (atomic_load_explicit(&p->ticket, memory_order_relaxed) >> 32) + 1;
-    if (job >> 32) job = 1;
+    if (job >> 32) {
+        job = 1;
+        for (int32_t i = 0; i < p->n_threads; i++)
+            atomic_store_explicit(&p->slices[i].job_and_taken, 0, memory_order_relaxed);
+    }
     atomic_store_explicit(&p->ticket, job << 32 | TICKET_OPEN, memory_order_release);
     atomic_fetch_add(&p->wake_word, 1);
     const int sleeping = atomic_load(&p->n_sleeping);
@@ -316,7 +350,7 @@ void tenon_cpu_pool_run(tenon_cpu_pool *p, int64_t n_tasks, tenon_cpu_task_fn fn
         futex_wake(&p->wake_word, wanted < sleeping ? (int)wanted : sleeping);
     }
 
-    take_tasks(p, fn, arg, n_tasks, 0);
+    take_tasks(p, fn, arg, n_tasks, job, 0);
 
     uint64_t inside = atomic_fetch_and_explicit(&p->ticket, ~TICKET_OPEN, memory_order_acquire);
     for (int spins = 0; inside & TICKET_INSIDE; spins++) {

@@ -2,8 +2,11 @@
 /* The CPU backend's thread pool: fork-join over numbered tasks, no OpenMP.
  *
  *  - The caller takes part: a pool of n threads has n - 1 workers.
- *  - Tasks are handed out by an atomic counter. Which thread runs which task is not fixed, so a
- *    kernel must give the same bits whoever runs a task.
+ *  - Each thread begins with its own run of neighbouring tasks, the same one in every call of as
+ *    many tasks, and helps others when it is done. So weights that are packed by the pool are first
+ *    touched by the thread, and on the memory node, that will read them; and each thread reads one
+ *    stream. Which thread runs which task is not fixed, so a kernel must give the same bits whoever
+ *    runs a task.
  *  - Workers spin for about 100 us after their last job, then sleep on a futex. The caller waits
  *    only for workers that have entered its job, never for one that still wakes up.
  *  - Any number of host threads may call at once. One of them gets the workers; the others, and

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pack_weights: the header, then the checkpoint's tensors one after another, each compact and
  * aligned. */
+#include "progress.h"
 #include "ref_weights.h"
 
 static int32_t describe(const tenon_pack_weights_args *a, tenon_blob_header *header,
@@ -29,7 +30,7 @@ static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error 
     const tenon_quant *q = a->w_quant;
     uint8_t *blob = tenon_data(a->blob);
     tenon_blob_header header;
-    (void)self;
+    tenon_progress progress;
     int32_t status = describe(a, &header, error);
     if (status) return status;
     if ((uint64_t)a->blob->shape[0] < header.blob_bytes || (uintptr_t)blob % 64)
@@ -38,6 +39,7 @@ static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error 
                           (long long)a->blob->shape[0], (void *)blob,
                           (unsigned long long)header.blob_bytes);
 
+    tenon_progress_begin(&progress, self->problem.platform, "pack_weights", header.blob_bytes);
     memset(blob, 0,
            (size_t)header
                .blob_bytes); /* so that padding, and with it the checksum, is the same every time */
@@ -47,6 +49,7 @@ static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error 
     for (int i = 0; i < TENON_BLOB_PARTS; i++)
         if (sources[i]) tenon_compact_copy(sources[i], blob + header.part[i].offset_bytes, true);
     tenon_blob_seal(blob, &header);
+    tenon_progress_end(&progress);
     return TENON_OK;
 }
 

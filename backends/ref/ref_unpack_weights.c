@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* unpack_weights: the checkpoint's tensors out of the blob, bit for bit, after every byte of it has
  * been checked. */
+#include "progress.h"
 #include "ref_weights.h"
 
 static int32_t open_blob(const DLTensor *blob, const tenon_blob_header **header,
@@ -24,8 +25,8 @@ static int32_t run(const tenon_kernel_plan *plan, const void *args, tenon_error 
     const tenon_unpack_weights_args *a = args;
     const tenon_quant *q = a->w_quant;
     const tenon_blob_header *header;
+    tenon_progress progress;
     tenon_reason why;
-    (void)plan;
     int32_t status = open_blob(a->blob, &header, &why);
     if (!status) status = tenon_blob_matches(header, a->w, q, &why);
     if (!status) status = tenon_blob_verify(header, &why);
@@ -33,6 +34,7 @@ static int32_t run(const tenon_kernel_plan *plan, const void *args, tenon_error 
         return tenon_fail(error, status, TENON_OP_UNPACK_WEIGHTS, -1, "unpack_weights: blob: %s",
                           why.text);
 
+    tenon_progress_begin(&progress, plan->problem.platform, "unpack_weights", header->blob_bytes);
     tenon_blob_tensors parts;
     tenon_blob_tensors_of(header, &parts);
     const DLTensor *targets[TENON_BLOB_PARTS] = {
@@ -40,6 +42,7 @@ static int32_t run(const tenon_kernel_plan *plan, const void *args, tenon_error 
         q ? q->group_index : NULL};
     for (int i = 0; i < TENON_BLOB_PARTS; i++)
         if (targets[i]) tenon_compact_copy(targets[i], parts.tensor[i].data, false);
+    tenon_progress_end(&progress);
     return TENON_OK;
 }
 

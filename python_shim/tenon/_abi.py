@@ -29,11 +29,13 @@ class Fault(Structure):
 LOG_FN = CFUNCTYPE(None, c_void_p, c_int32, c_char_p)
 ALLOCATE_FN = CFUNCTYPE(c_void_p, c_void_p, c_size_t, c_size_t)
 RELEASE_FN = CFUNCTYPE(None, c_void_p, c_void_p, c_size_t, c_size_t)
+PROGRESS_FN = CFUNCTYPE(None, c_void_p, c_char_p, c_uint64, c_uint64)
 
 
 class Host(Structure):
     _fields_ = [("struct_size", c_uint32), ("min_version", c_uint32), ("user", c_void_p), ("allocate", ALLOCATE_FN),
-                ("release", RELEASE_FN), ("log", LOG_FN), ("parallel_for", c_void_p), ("n_threads", c_int64)]
+                ("release", RELEASE_FN), ("log", LOG_FN), ("parallel_for", c_void_p), ("n_threads", c_int64),
+                ("progress", PROGRESS_FN)]
 
 
 class ChoiceInfo(Structure):

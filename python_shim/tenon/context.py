@@ -29,9 +29,11 @@ def _options(backend, kernel):
 class Context:
     """backend: auto, cpu, cuda or rocm. n_threads: 0 is one for each CPU that the process may run on. log_level: silent, error,
     warn, info, debug; None reads TENON_LOG. log: a function (level, text) instead of stderr. allocator: an object with
-    allocate(bytes, alignment) -> address and release(address, bytes, alignment), for the cold paths. trace: path of a TENON_TRACE file."""
+    allocate(bytes, alignment) -> address and release(address, bytes, alignment), for the cold paths. trace: path of a TENON_TRACE file.
+    progress: a function (operation, done_bytes, total_bytes) that long calls report to (pack_weights, unpack_weights)."""
 
-    def __init__(self, backend="auto", n_threads=0, log_level=None, log=None, allocator=None, trace=None, cpu_features=0):
+    def __init__(self, backend="auto", n_threads=0, log_level=None, log=None, allocator=None, trace=None, cpu_features=0,
+                 progress=None):
         self._api = _abi.table()
         options = _abi.new(_abi.ContextOptions)
         options.backend = schema.BACKENDS[backend]
@@ -39,7 +41,7 @@ class Context:
         options.log_level = schema.LOG_LEVELS[log_level or "environment"]
         options.trace_path = str(trace).encode() if trace else None
         options.cpu_features = cpu_features
-        self._host = self._make_host(log, allocator)
+        self._host = self._make_host(log, allocator, progress)
         if self._host is not None:
             options.host = ctypes.pointer(self._host)
         handle, error = ctypes.c_void_p(), _abi.new(_abi.Error)
@@ -51,8 +53,8 @@ class Context:
         self._finalizer = weakref.finalize(self, _destroy, self._api, self.handle, self._host)
 
     @staticmethod
-    def _make_host(log, allocator):
-        if log is None and allocator is None:
+    def _make_host(log, allocator, progress):
+        if log is None and allocator is None and progress is None:
             return None
         host = _abi.new(_abi.Host)
         if log is not None:
@@ -60,6 +62,8 @@ class Context:
         if allocator is not None:
             host.allocate = _abi.ALLOCATE_FN(lambda user, size, alignment: allocator.allocate(size, alignment))
             host.release = _abi.RELEASE_FN(lambda user, pointer, size, alignment: allocator.release(pointer, size, alignment))
+        if progress is not None:
+            host.progress = _abi.PROGRESS_FN(lambda user, what, done, total: progress(what.decode(), done, total))
         return host
 
     def _listed(self, struct, call):

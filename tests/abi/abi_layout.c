@@ -78,7 +78,7 @@ static void plain_structs(void) {
 #undef M
 #define M(name) MEMBER(tenon_host, name)
     STRUCT(tenon_host, M(struct_size) M(min_version) M(user) M(allocate) M(release) M(log)
-                           M(parallel_for) M(n_threads))
+                           M(parallel_for) M(n_threads) M(progress))
 #undef M
 #define M(name) MEMBER(tenon_value, name)
     STRUCT(tenon_value, M(type) M(field) M(v))

@@ -221,3 +221,15 @@ def test_call_overhead(tenon, capsys):
     with capsys.disabled():
         print(f"\n  call of merge_states on one element, kernel included: prepared {prepared:.3f} us, planned and forgotten {run:.1f} us")
     assert prepared < 2.0, "far above the promise of 0.5 us beyond the kernel, even for a busy machine"
+
+
+def test_packing_reports_progress(tenon):
+    said = []
+    context = tenon.Context(progress=lambda *report: said.append(report))
+    w = np.random.default_rng(3).standard_normal((64, 96), np.float32)
+    size = context.query("pack_weights", w=w, blob=tenon.TensorSpec((1 << 40,), "u8")).output_bytes
+    blob = np.empty(size + 64, np.uint8)
+    blob = blob[-blob.ctypes.data % 64:][:size]
+    context.call("pack_weights", w=w, blob=blob)
+    assert said[0] == ("pack_weights", 0, size) and said[-1] == ("pack_weights", size, size)
+    assert [done for _, done, _ in said] == sorted(done for _, done, _ in said)

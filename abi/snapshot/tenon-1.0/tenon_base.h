@@ -215,6 +215,9 @@ typedef struct tenon_host {
     /* Runs task(arg, i) for each i in [0, n_tasks), on any threads, and returns when all are done. Replaces Tenon's own pool. */
     void (*parallel_for)(void *user, void (*task)(void *arg, int64_t index), void *arg, int64_t n_tasks);
     int64_t n_threads; /* how many tasks parallel_for runs at once; 0: 1 */
+    /* How far a long call (pack_weights, unpack_weights) has come, in bytes of the blob: at its start, at its end, and a few times
+     * a second between; never from two threads at once. what is the operation's name. NULL: nobody asks. */
+    void (*progress)(void *user, const char *what, uint64_t done_bytes, uint64_t total_bytes);
 } tenon_host;
 
 /* ---- a tagged value of a packed call. The layout and the tags are those of TVM-FFI's any-value; field replaces its padding. ---- */

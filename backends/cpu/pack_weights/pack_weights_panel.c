@@ -4,7 +4,9 @@
 #include "compact_copy.h"
 #include "cpu_backend.h"
 #include "panel_order.h"
+#include "huge_pages.h"
 #include "panel_weights.h"
+#include "progress.h"
 
 static const char *why_not(const tenon_problem *problem, tenon_reason *reason) {
     const tenon_pack_weights_args *a = problem->args;
@@ -40,19 +42,20 @@ typedef struct pack_call {
     tenon_panel_weights w;
     uint8_t *payload;
     float *scales; /* behind the panels */
+    tenon_progress progress;
 } pack_call;
 
 static void pack_panel(void *arg, int64_t task, int32_t thread) {
-    const pack_call *c = arg;
+    pack_call *c = arg;
     const int64_t panels = tenon_panel_count(c->w.n);
     uint8_t edge[TENON_PANEL_EDGE_BYTES];
-    (void)thread;
     tenon_panel_pack(c->kernels, &c->w, task / panels, task % panels, 0,
                      tenon_panel_units(c->w.kind, c->w.k),
                      c->payload + task * tenon_panel_bytes(c->w.kind, c->w.k), edge);
     if (c->w.groups)
         tenon_panel_load_scales(&c->w, task / panels, task % panels,
                                 c->scales + task * c->w.groups * TENON_PANEL_COLS);
+    tenon_progress_add(&c->progress, (uint64_t)tenon_panel_bytes(c->w.kind, c->w.k), thread == 0);
 }
 
 /* The order of the columns is known only now, and with it how many there are with padding: at most
@@ -96,6 +99,8 @@ static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error 
                           (unsigned long long)header.blob_bytes);
     call.kernels = tenon_panel_kernels_for(tenon_cpu_state_of(self)->info.features);
     call.payload = blob + header.header_bytes;
+    tenon_progress_begin(&call.progress, self->problem.platform, "pack_weights", header.blob_bytes);
+    tenon_cpu_advise_huge_pages(blob, header.blob_bytes);
     if (call.w.ordered) {
         order_columns(&call);
         tenon_panel_describe(&call.w, &header);
@@ -104,6 +109,7 @@ static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error 
     tenon_cpu_run(self, call.w.experts * tenon_panel_count(call.w.n), pack_panel, &call);
     keep_parts(a, &header, blob, call.payload + tenon_panel_payload_bytes(&call.w));
     tenon_blob_seal(blob, &header);
+    tenon_progress_end(&call.progress);
     return TENON_OK;
 }
 

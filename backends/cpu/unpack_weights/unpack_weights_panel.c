@@ -6,6 +6,7 @@
 #include "panel_source.h"
 #include "panel_unpack.h"
 #include "panel_weights.h"
+#include "progress.h"
 
 static const char *why_not(const tenon_problem *problem, tenon_reason *reason) {
     const tenon_unpack_weights_args *a = problem->args;
@@ -18,10 +19,11 @@ static const char *why_not(const tenon_problem *problem, tenon_reason *reason) {
 
 typedef struct unpack_call {
     tenon_panel_weights panels, rows;
+    tenon_progress progress;
 } unpack_call;
 
 static void unpack_panel(void *arg, int64_t task, int32_t thread) {
-    const unpack_call *c = arg;
+    unpack_call *c = arg;
     const tenon_panel_weights *rows = &c->rows;
     const tenon_panel_kind kind = c->panels.kind;
     const int64_t panels = tenon_panel_count(rows->n), expert = task / panels;
@@ -32,7 +34,6 @@ static void unpack_panel(void *arg, int64_t task, int32_t thread) {
     const tenon_weight_view view = tenon_weight_expert(&rows->view, expert);
     const int64_t stored = rows->beside ? tenon_panel_stored_rows(&view) : rows->n;
     uint8_t buffer[256];
-    (void)thread;
     for (int64_t u = 0; u < units; u++, unit += tenon_panel_unit_bytes(kind))
         for (int32_t col = 0; col < TENON_PANEL_COLS && first + col < stored; col++) {
             uint8_t *row = (uint8_t *)(uintptr_t)rows->data + expert * rows->expert_stride +
@@ -50,6 +51,7 @@ static void unpack_panel(void *arg, int64_t task, int32_t thread) {
                 memcpy(row + (u * TENON_PANEL_GROUP + i) * rows->k_stride, buffer + i * element,
                        (size_t)element);
         }
+    tenon_progress_add(&c->progress, (uint64_t)tenon_panel_bytes(kind, c->panels.k), thread == 0);
 }
 
 /* Scales that stand in the units alone. */
@@ -106,9 +108,12 @@ static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error 
     if (why || call.rows.kind != call.panels.kind)
         return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, TENON_OP_UNPACK_WEIGHTS, -1,
                           "unpack_weights: w: %s", why ? why : "not the format of the blob");
+    tenon_progress_begin(&call.progress, self->problem.platform, "unpack_weights",
+                         header.blob_bytes);
     give_back_parts(a, &header);
     if (call.rows.beside && !header.part[TENON_BLOB_SCALE].offset_bytes) give_back_scales(&call);
     tenon_cpu_run(self, call.rows.experts * tenon_panel_count(call.rows.n), unpack_panel, &call);
+    tenon_progress_end(&call.progress);
     return TENON_OK;
 }
 
