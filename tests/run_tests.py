@@ -114,7 +114,7 @@ def run_aarch64(tally, _):
         return
     build = build_preset("aarch64")
     # Left out: what no instruction set changes; what counts nanoseconds; and a fork of a process with threads, which qemu-user cannot do.
-    ctest(tally, "aarch64", build, "-E", "^(test_bad_input|test_interposition|test_reentrancy|test_plugin_call_cost|test_cpu_threads)$")
+    ctest(tally, "aarch64", build, "-E", "^(test_bad_input|test_interposition|test_reentrancy|test_plugin_call_cost|test_cpu_threads|test_cpu_threads_cost)$")
     # Cores without the newer instructions: those of the lower levels must not hold any.
     for cpu in ("cortex-a57", "neoverse-n1"):
         ctest(tally, f"aarch64-{cpu}", build, "-R", "^(test_simd_arm_.*|test_row_convert|test_quantize_spans|test_native_cache|test_matmul_groups|bench_test_.*_C)$",

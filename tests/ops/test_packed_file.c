@@ -190,10 +190,10 @@ int main(void) {
         if (n <= 0) abort();
     }
     close(file);
-    check_readers(path, blob_bytes, x, expected);
     check_damage(context, blob, blob_bytes, x);
-    unlink(path);
     munmap(blob, (size_t)blob_bytes);
-    api->context_destroy(context);
+    api->context_destroy(context); /* and with it the threads: what forks now has none */
+    check_readers(path, blob_bytes, x, expected);
+    unlink(path);
     return test_report();
 }
