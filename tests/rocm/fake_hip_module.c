@@ -32,9 +32,12 @@ static void write_counts(void) {
                 c->info.vgprs, c->info.agprs, c->info.sgprs, c->info.lds_bytes);
         fprintf(file, " launches=%llu waves=%llu", (unsigned long long)c->counters.launches,
                 (unsigned long long)c->counters.waves);
-        for (int i = 0; i < GPU_AMD_CLASSES; i++)
-            fprintf(file, " %s=%llu", gpu_amd_class_name((gpu_amd_class)i),
-                    (unsigned long long)c->counters.instructions[i]);
+        for (int i = 0; i < GPU_AMD_CLASSES; i++) {
+            fputc(' ', file);
+            for (const char *n = gpu_amd_class_name((gpu_amd_class)i); *n; n++)
+                fputc(*n == ' ' ? '_' : *n, file);
+            fprintf(file, "=%llu", (unsigned long long)c->counters.instructions[i]);
+        }
         for (int i = 0; i < GPU_AMD_MATRIX_TYPES; i++)
             fprintf(file, " flop%d=%llu", i, (unsigned long long)c->counters.matrix_flop[i]);
         fprintf(file,
