@@ -6,9 +6,9 @@
  *
  * with the grouped matmuls of panel/, so weights are read packed or as the checkpoint has them. A
  * pair's result waits in f32 for the sum, whose order is that of the slots: the result depends
- * neither on threads nor on the batch. Rows between the matmuls are f32, or bf16 where x and down
- * are (and compute is DEFAULT), which is what lets both matmuls use bf16 dot products. README.md
- * has the numbers. */
+ * neither on threads nor on the batch. Rows between the matmuls are f32, or bf16 where x
+ * is and down's elements are bf16 values (bf16, fp8; compute DEFAULT), which is what lets both
+ * matmuls use bf16 dot products. README.md has the numbers. */
 #include "combine_rows.h"
 #include "moe_activation.h"
 #include "moe_cpu.h"
@@ -154,8 +154,9 @@ static int32_t plan_call(tenon_kernel_plan *plan, tenon_error *error) {
     st->first_type = on_input
                          ? TENON_PANEL_TYPE_F32
                          : st->x_type; /* x times the weight is rounded no further than to f32 */
+    const tenon_panel_kind down = st->routed.down.weights.kind;
     const bool bf16 = st->x_type == TENON_PANEL_TYPE_BF16 &&
-                      st->routed.down.weights.kind == TENON_PANEL_BF16 &&
+                      (down == TENON_PANEL_BF16 || tenon_panel_is_coded(down)) &&
                       a->compute == TENON_COMPUTE_DEFAULT;
     st->between_type = bf16 ? TENON_PANEL_TYPE_BF16 : TENON_PANEL_TYPE_F32;
     shape_pair(plan, st, a->gate_up_bias, a->down_bias, st->first_type, &st->routed);
