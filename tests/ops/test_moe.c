@@ -20,7 +20,7 @@ typedef struct options {
     int32_t activation, gate_layout;
     float limit, routed_scale;
     bool bias, on_input, transposed, int8, bf16, hostile, one_expert, wide_ids;
-    bool q8_0, any_compute; /* GGUF Q8_0 weights; compute DEFAULT */
+    bool q8_0, fp8, any_compute; /* GGUF Q8_0 or blocks of e4m3fn weights; compute DEFAULT */
 } options;
 
 static const tenon_api *api;
@@ -30,7 +30,7 @@ static tenon_error error = {.struct_size = sizeof error};
 /* One weight: its values, and how it is stored. */
 typedef struct weight {
     float value[LOCAL * 2 * MAX_INTER * MAX_HIDDEN], stored[LOCAL * 2 * MAX_INTER * MAX_HIDDEN],
-        scale[LOCAL * 2 * MAX_INTER];
+        scale[LOCAL * 2 * MAX_INTER], block_scale[LOCAL * 2 * MAX_INTER / 32 * MAX_HIDDEN / 32];
     uint16_t stored16[LOCAL * 2 * MAX_INTER * MAX_HIDDEN];
     int8_t code[LOCAL * 2 * MAX_INTER * MAX_HIDDEN];
     unsigned char block[LOCAL * 2 * MAX_INTER * MAX_HIDDEN / 32 * 34];
@@ -54,9 +54,43 @@ static bool gated(const options *o) {
            o->activation <= TENON_ACTIVATION_SWIGLU_OAI;
 }
 
+/* Not a NaN: the code's exponent is at most 11. */
+static float e4m3fn_value(int code) {
+    const int e = code >> 3 & 15, m = code & 7;
+    const float size = e ? ldexpf((float)(8 + m), e - 10) : ldexpf((float)m, -9);
+    return code & 0x80 ? -size : size;
+}
+
+/* Elements of e4m3fn, each 32 x 32 with a scale. */
+static const DLTensor *make_fp8(weight *m, int64_t experts, int64_t n, int64_t k) {
+    const int64_t e_count = experts ? experts : 1, across = k / 32, down_blocks = n / 32;
+    for (int64_t b = 0; b < e_count * down_blocks * across; b++)
+        m->block_scale[b] = 0.01f * (1 + fabsf(test_uniform()));
+    for (int64_t at = 0; at < e_count * n * k; at++) {
+        const int code = (int)(test_random() >> 40) & 0xff, small = code & 0x87;
+        const int stored = small | ((code >> 3 & 15) * 3 / 4) << 3;
+        const int64_t row = at / k % n, e = at / k / n, col = at % k;
+        m->code[at] = (int8_t)stored;
+        m->value[at] =
+            e4m3fn_value(stored) * m->block_scale[(e * down_blocks + row / 32) * across + col / 32];
+    }
+    const int64_t shape[3] = {e_count, n, k}, blocks[3] = {e_count, down_blocks, across};
+    const int ndim = experts ? 3 : 2;
+    m->quant = (tenon_quant){.struct_size = sizeof m->quant,
+                             .format = TENON_FORMAT_FP8,
+                             .group_rows = 32,
+                             .group_cols = 32};
+    m->quant.scale = test_view(&m->t_scale, m->block_scale, kDLFloat, 32, ndim, blocks + 3 - ndim);
+    return test_view(&m->t, m->code, kDLFloat8_e4m3fn, 8, ndim, shape + 3 - ndim);
+}
+
 static const DLTensor *make_weight(weight *m, const options *o, int64_t experts, int64_t n,
                                    int64_t k, const tenon_quant **quant) {
     const int64_t e_count = experts ? experts : 1;
+    if (o->fp8) {
+        *quant = &m->quant;
+        return make_fp8(m, experts, n, k);
+    }
     for (int64_t e = 0; e < e_count; e++)
         for (int64_t j = 0; j < n; j++)
             for (int64_t i = 0; i < k; i++) {
@@ -410,6 +444,19 @@ int main(void) {
                                            .on_input = variant & 2,
                                            .bf16 = true,
                                            .any_compute = true});
+        for (int variant = 0; variant < 8; variant++)
+            test_options(kernel, (options){.tokens = variant & 1 ? 40 : 3,
+                                           .k = 2,
+                                           .hidden = 96,
+                                           .inter = 64,
+                                           .shared_inter = variant & 1 ? 32 : 0,
+                                           .activation = TENON_ACTIVATION_SILU_GATED,
+                                           .gate_layout = variant % 3,
+                                           .bias = variant & 2,
+                                           .fp8 = true,
+                                           .one_expert = variant & 2,
+                                           .bf16 = variant & 4,
+                                           .any_compute = variant & 4});
         test_options(kernel, (options){.tokens = 0,
                                        .k = 2,
                                        .hidden = 32,

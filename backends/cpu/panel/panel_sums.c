@@ -15,7 +15,8 @@ enum {
     EDGE_BYTES = (TENON_PANEL_EDGE_BYTES + 63) / 64 * 64,
     EXPANDED_BYTES = 16384, /* of expanded units at a time: whole groups of 128 k */
     STAGE_BYTES = 8192,     /* of units that wait to be expanded: 8 of 1 KB */
-    AHEAD_BYTES = 4608,     /* that tiles fetch ahead (panel_prefetch) */
+    AHEAD_BYTES = 4608,     /* that tiles and expanding fetch ahead (panel_prefetch) */
+    AHEAD_UNITS = 4,        /* of those that are expanded */
     FEW_TILES = 4
 };
 
@@ -232,9 +233,11 @@ static void panel_sums(const tenon_panel_job *job, const tenon_panel_segment *se
     const float *scales = panel_scales(w, seg->expert, panel, v->scales);
     /* One tile reads a packed panel in place and once: no chunks. */
     int64_t step = TENON_PANEL_CHUNK_BYTES / tenon_panel_unit_bytes(s->kind);
-    if (tiles.kind != s->kind)
+    if (tiles.kind != s->kind) {
         step = EXPANDED_BYTES / tenon_panel_unit_bytes(tiles.kind);
-    else if (w->packed && tiles.count == 1)
+        /* Expanding, too, must fetch ahead what comes next (see below). */
+        if (tiles.count <= FEW_TILES && step > AHEAD_UNITS) step = AHEAD_UNITS;
+    } else if (w->packed && tiles.count == 1)
         step = s->units;
     else if (w->packed && tiles.count <= FEW_TILES) {
         /* Memory is the limit: what one tile fetches ahead must be what the next chunk needs. */
