@@ -31,7 +31,8 @@ static level levels[] = {
     {"avx512vnni",
      "avx2 fma f16c avx512f avx512bw avx512vl avx512dq avx512_vnni avx512_bf16 avx512vbmi", NULL},
     {"neon", "neon", NULL},
-    {"dotprod", "neon dotprod", NULL},
+    {"neondot", "neon dotprod", NULL},
+    {"neonbf16", "neon dotprod i8mm bf16", NULL},
     {"all", NULL, NULL},
 };
 enum { LEVELS = sizeof levels / sizeof *levels };

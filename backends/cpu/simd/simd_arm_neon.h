@@ -187,9 +187,8 @@ V_INLINE void vi32_store_u16(void *p, vi32 x) {
     vst1q_u8((uint8_t *)p, vreinterpretq_u8_u16(v_low_u16(x)));
 }
 V_INLINE int32x4_t v_shuffle16(int32x4_t table16, int32x4_t index) {
-    /* tbl gives 0 for 16 and more; only bits 7 and 3..0 count. */
-    const uint8x16_t i = vandq_u8(vreinterpretq_u8_s32(index), vdupq_n_u8(0x8f));
-    return vreinterpretq_s32_u8(vqtbl1q_u8(vreinterpretq_u8_s32(table16), i));
+    return vreinterpretq_s32_u8(
+        vqtbl1q_u8(vreinterpretq_u8_s32(table16), vreinterpretq_u8_s32(index)));
 }
 V_INLINE vi32 vi32_shuffle16(vi32 table16, vi32 index) {
     return (vi32){v_shuffle16(table16.lo, index.lo), v_shuffle16(table16.hi, index.hi)};
