@@ -1,17 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Matrix instructions (MFMA). EXEC is ignored. Operands lie in the lanes like this, for one block
- * of M rows (or columns): A and B   G = 64 / (M blocks) lane groups hold n = K / G elements each;
- * lane = (group * blocks + block) * M + i. Element k is in group k / n, place k % n; when n > 16
- * and an element has 8 bits, in chunks of 16 that go round the groups: group (k / 16) % G, place k
- * / (16 G) * 16 + k % 16. C and D   element (i, j): register (i / (4 R)) * 4 + i % 4, lane ((i / 4)
- * % R) * M + j with R = 64 / M row groups; blocks follow each other in registers, those of 4 x 4 in
- * lanes. Sources: AMD matrix instruction calculator (every shape of gfx90a and gfx942, asked entry
- * by entry in the test) and "CDNA3 Instruction Set Architecture", matrix layouts; for the shapes of
- * gfx950 rocjitsu's MFMA operand rule (the same formula) and AMD's "Matrix Core Programming on
- * CDNA3 and CDNA4" (register pictures of 16x16x128 and 32x32x64). Sums run over k in order, every
- * product and sum rounded to single precision (products of 16 bits and fewer are exact): hardware
- * sums in its own order, so the last bits may differ.
+ * Matrix instructions (MFMA). EXEC is ignored. Operands lie in the lanes like this, M rows (or
+ * columns) a block:
+ *
+ * A and B: G = 64 / (M blocks) lane groups hold n = K / G elements each;
+ *     lane = (group * blocks + block) * M + i; element k is in group k / n at place k % n.
+ *
+ *     When n > 16 and an element has 8 bits, chunks of 16 go round the groups:
+ *     group (k / 16) % G, place k / (16 G) * 16 + k % 16.
+ *
+ * C and D: with R = 64 / M row groups, element (i, j) is in
+ *     register i / (4 R) * 4 + i % 4, lane ((i / 4) % R) * M + j;
+ *     blocks follow each other in registers, those of 4 x 4 in lanes.
+ *
+ * Sources: AMD matrix instruction calculator (every entry of every shape of gfx90a and gfx942, see
+ * README.md) and "CDNA3 Instruction Set Architecture", matrix layouts; for gfx950 rocjitsu's MFMA
+ * operand rule (the same formula) and the code in AMD's "Matrix Core Programming on AMD CDNA3 and
+ * CDNA4" (32x32x64 with FP8 and FP4). What has one of these only is in amd_unconfirmed.c.
+ *
+ * Sums run over k in order, every product and sum rounded to single precision (products of 16 bits
+ * and fewer are exact): hardware sums in its own order, so the last bits may differ.
  */
 #include "amd_matrix.h"
 #include "amd_vector.h"

@@ -6,14 +6,17 @@
 
 static const gpu_amd_unconfirmed facts[] = {
     {"v_mfma_scale_*",
-     "the scale of row i, elements 32 b to 32 b + 31 is in lane M b + i, its byte is op_sel + 2 "
+     "the scale of row i, elements 32 b to 32 b + 31 is in lane M b + i; its byte is op_sel + 2 "
      "op_sel_hi",
-     "convention of the one-operand layout; AMD's article on CDNA4 shows the picture for 32x32x64 "
-     "only"},
+     "one scale a lane: AMD's article on CDNA4; which lane and which byte: convention"},
+    {"v_mfma_f32_16x16x128_f8f6f4 with 8 bits; FP6 and BF6 of both shapes",
+     "8 bits: chunks of 16 go round the lane groups as in 32x32x64; 6 bits: contiguous",
+     "rocjitsu's MFMA operand rule; AMD's article has 32x32x64 with FP8 and FP4 only"},
+    {"v_mfma_*_16x16x32_(b)f16, 32x32x16_(b)f16, i32_16x16x64_i8, i32_32x32x32_i8",
+     "a lane's elements are contiguous in k, as in the shapes of half the depth",
+     "rocjitsu's MFMA operand rule; the calculator does not know gfx950"},
     {"ds_read_b64_tr_b4, ds_read_b96_tr_b6",
      "the transposed tile follows the rule of the 16- and 8-bit forms", "by analogy"},
-    {"v_mfma_*_f8f6f4 with FP6 or FP4", "elements of a lane are contiguous in k",
-     "rocjitsu's MFMA operand rule"},
     {"all MFMA", "sums run in order of k with single-precision rounding",
      "hardware sums in an order of its own: last bits differ"},
     {"ds_*", "lanes are served in contiguous groups that fill all banks once",

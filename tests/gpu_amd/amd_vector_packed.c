@@ -201,23 +201,29 @@ static const uint32_t *addend(amd_wave *wave, const amd_instruction *inst, amd_r
     return scratch;
 }
 
+/* MI200 flushes subnormal inputs and results of these, as of its matrix instructions (PyTorch's
+ * notes on numerical accuracy, MIOpen's on MI200). */
+static float small_input(const amd_wave *wave, bool is_bfloat, uint32_t bits) {
+    float value = is_bfloat ? amd_bfloat(bits) : amd_half(bits);
+    bool subnormal = !(bits & (is_bfloat ? 0x7f80u : 0x7c00u));
+    return wave->target == AMD_GFX90A && subnormal ? 0.0f : value;
+}
+
 /* detail: 1 for bf16 */
 HANDLER(dot_of_two) {
     halves a, b;
     amd_row scratch, result;
+    bool is_bfloat = inst->opcode->detail, flushes = wave->target == AMD_GFX90A;
     split(wave, inst, 0, true, &a);
     split(wave, inst, 1, true, &b);
     const uint32_t *c = addend(wave, inst, scratch);
     AMD_EACH_LANE(lane) {
-        float sum = amd_float(c[lane]);
-        if (inst->opcode->detail) {
-            sum = fmaf(amd_bfloat(a.low[lane]), amd_bfloat(b.low[lane]), sum);
-            sum = fmaf(amd_bfloat(a.high[lane]), amd_bfloat(b.high[lane]), sum);
-        } else {
-            sum = fmaf(amd_half(a.low[lane]), amd_half(b.low[lane]), sum);
-            sum = fmaf(amd_half(a.high[lane]), amd_half(b.high[lane]), sum);
-        }
-        result[lane] = amd_bits(sum);
+        float sum = flushes ? amd_flush(amd_float(c[lane])) : amd_float(c[lane]);
+        sum = fmaf(small_input(wave, is_bfloat, a.low[lane]),
+                   small_input(wave, is_bfloat, b.low[lane]), sum);
+        sum = fmaf(small_input(wave, is_bfloat, a.high[lane]),
+                   small_input(wave, is_bfloat, b.high[lane]), sum);
+        result[lane] = amd_bits(flushes ? amd_flush(sum) : sum);
     }
     if (inst->clamp) amd_finish_float(wave, inst, result);
     amd_write(wave, inst, result);

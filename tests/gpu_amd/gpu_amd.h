@@ -7,8 +7,10 @@
  *   gpu_amd_device *device = gpu_amd_open("gfx942");
  *   gpu_amd_module *module = gpu_amd_load(device, image, bytes, text, sizeof text);
  *   gpu_amd_register(device, buffer, bytes, GPU_AMD_READ | GPU_AMD_WRITE);
- *   gpu_amd_launch launch = {.grid = {8, 1, 1}, .block = {256, 1, 1}, .arguments = &arguments,
- * ...}; if (!gpu_amd_run(gpu_amd_find_kernel(module, "saxpy"), &launch, &fault)) puts(fault.text);
+ *   gpu_amd_launch launch = {.grid = {8, 1, 1}, .block = {256, 1, 1}, .arguments = &arguments};
+ *   gpu_amd_fault fault;
+ *   gpu_amd_kernel *kernel = gpu_amd_find_kernel(module, "saxpy");
+ *   if (!gpu_amd_run(kernel, &launch, &fault)) puts(fault.text);
  *
  * Device memory is the host's: an address in a kernel argument is a host pointer, and only ranges
  * that were registered may be touched. Calls on one device may come from several threads; a range

@@ -7,6 +7,7 @@
 #include "amd_test_build.h"
 
 #include <math.h>
+#include <time.h>
 
 enum { COUNT = 4096, SIDE = 64, M = 70, N = 48, K = 64 };
 
@@ -259,7 +260,43 @@ static void test_limits(void) {
            "overlapping ranges are refused");
 }
 
-int main(void) {
+/* --speed: wave instructions per second of one host thread. */
+static void report_speed(const char *name, const void *arguments, size_t bytes, uint32_t groups,
+                         uint32_t threads) {
+    struct timespec begin, end;
+    gpu_amd_counters counters = {0};
+    uint64_t instructions = 0;
+    seed = 0;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    for (int i = 0; i < 300; i++) run(name, groups, threads, arguments, bytes, 0, &counters);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    for (int i = 0; i < GPU_AMD_CLASSES; i++) instructions += counters.instructions[i];
+    double seconds =
+        (double)(end.tv_sec - begin.tv_sec) + 1e-9 * (double)(end.tv_nsec - begin.tv_nsec);
+    double millions = (double)instructions / 1e6;
+    printf("%s %s: %.2f M wave instructions, %.2f M/s\n", target, name, millions,
+           millions / seconds);
+}
+
+static void report_speeds(void) {
+    struct {
+        void *a, *b, *rows, *c;
+        int m, n, k;
+    } gemm = {left, right, rows, product, M, N, K};
+    struct {
+        float *in, *out;
+        int n;
+    } transpose = {x, z, SIDE};
+    struct {
+        void *x, *y, *q;
+    } division = {x, y, z};
+    report_speed("gemm", &gemm, sizeof gemm, (M + 15) / 16 * (N / 16), 64);
+    report_speed("transpose", &transpose, sizeof transpose, 4, 256);
+    report_speed("divide_f32", &division, sizeof division, COUNT / 256, 256);
+}
+
+int main(int count, char **words) {
+    bool speed = count > 1 && !strcmp(words[1], "--speed");
     static const char *const targets[] = {"gfx90a", "gfx942", "gfx950"};
     static const struct {
         void *start;
@@ -297,6 +334,7 @@ int main(void) {
             test_histogram();
             test_limits();
         }
+        if (speed) report_speeds();
         gpu_amd_unload(module);
         gpu_amd_close(device);
         free(object.bytes);
