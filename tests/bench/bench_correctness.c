@@ -54,7 +54,7 @@ void bench_run_correctness(const bench_options *options, const bench_library *li
     if (!p || !prepare(options, library, text, p, out) ||
         !prepare(options, library, text, other, out))
         goto done;
-    if (options->pack && !bench_pack_weights(library, p, out->detail, sizeof out->detail)) {
+    if (options->pack && !bench_pack_weights(library, p, true, out->detail, sizeof out->detail)) {
         out->status = BENCH_FAILED;
         goto done;
     }

@@ -6,7 +6,7 @@
 #include "bench_run.h"
 
 static bool pack_one(const bench_library *library, bench_problem *p, const char *field,
-                     char *detail, size_t detail_bytes) {
+                     bool by_reference, char *detail, size_t detail_bytes) {
     bench_tensor *w = bench_find(p, field);
     char quant_name[48];
     tenon_error error = {.struct_size = sizeof error};
@@ -29,6 +29,7 @@ static bool pack_one(const bench_library *library, bench_problem *p, const char 
         snprintf(detail, detail_bytes, "pack_weights of %s: %s", field, query.reason);
         return false;
     }
+    if (!by_reference && query.traits & TENON_TRAIT_REFERENCE) return true;
     size_t bytes = (size_t)query.output_bytes, total = bytes + 2 * BENCH_MARGIN;
     unsigned char *block = bench_block(total);
     if (!block) return false;
@@ -65,13 +66,13 @@ static bool pack_one(const bench_library *library, bench_problem *p, const char 
     return true;
 }
 
-bool bench_pack_weights(const bench_library *library, bench_problem *p, char *detail,
-                        size_t bytes) {
+bool bench_pack_weights(const bench_library *library, bench_problem *p, bool by_reference,
+                        char *detail, size_t bytes) {
     static const char *const fields[] = {"w", "gate_up", "down", "shared_gate_up", "shared_down"};
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
         if (bench_find(p, fields[i]) && strcmp(p->info->name, "pack_weights") &&
             strcmp(p->info->name, "unpack_weights") &&
-            !pack_one(library, p, fields[i], detail, bytes))
+            !pack_one(library, p, fields[i], by_reference, detail, bytes))
             return false;
     return true;
 }

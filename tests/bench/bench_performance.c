@@ -65,7 +65,7 @@ static bool first_copy(const bench_options *options, const bench_library *librar
     double copies = 1 + COLD_BYTES / (out->cost.bytes > 1 ? out->cost.bytes : 1),
            most = needed > COLD_BYTES ? 2 : MAX_COPIES;
     s->n_copies = out->cost.bytes > COLD_BYTES ? 1 : (int)(copies < most ? copies : most);
-    if (!options->pack || bench_pack_weights(library, p, out->detail, sizeof out->detail))
+    if (!options->pack || bench_pack_weights(library, p, false, out->detail, sizeof out->detail))
         return true;
     out->status = BENCH_FAILED;
     return false;

@@ -84,9 +84,10 @@ bool bench_run_overhead(const bench_options *options, const bench_library *libra
                         const char *text);
 int bench_run_support(const bench_library *library, FILE *out);
 
-/* Replaces raw weights by blobs of this library. false: detail says why. */
-bool bench_pack_weights(const bench_library *library, bench_problem *problem, char *detail,
-                        size_t bytes);
+/* Replaces raw weights by blobs of this library; without by_reference those stay raw that only the
+ * reference packs, as a host that wants speed leaves them. false: detail says why. */
+bool bench_pack_weights(const bench_library *library, bench_problem *problem, bool by_reference,
+                        char *detail, size_t bytes);
 
 const char *bench_status_name(bench_status status);
 bool bench_status_fails(bench_status status);
