@@ -42,11 +42,11 @@ static const char *why_not(const tenon_problem *problem, tenon_reason *reason, b
         return tenon_decline(reason, "compute=EXACT, this kernel rounds activations to int8");
     const char *why = weights_from(a, &st, reason);
     if (why) return why;
-    bool plain = tenon_panel_is_plain(st.routed.up.weights.kind) &&
-                 tenon_panel_is_plain(st.routed.down.weights.kind);
+    bool plain = tenon_panel_keeps_activations(st.routed.up.weights.kind) &&
+                 tenon_panel_keeps_activations(st.routed.down.weights.kind);
     if (a->shared_gate_up)
-        plain = plain && tenon_panel_is_plain(st.shared.up.weights.kind) &&
-                tenon_panel_is_plain(st.shared.down.weights.kind);
+        plain = plain && tenon_panel_keeps_activations(st.shared.up.weights.kind) &&
+                tenon_panel_keeps_activations(st.shared.down.weights.kind);
     return int8 && plain
                ? tenon_decline(reason, "weights are floats: activations keep their precision")
                : NULL;
@@ -133,6 +133,11 @@ static void lay_out(tenon_moe_state *st, bool on_input, int32_t n_threads) {
     st->scratch_at = take(st, scratch * (uint64_t)n_threads);
 }
 
+/* Weights that bf16 rows meet without another rounding. */
+static bool is_bf16_at_best(tenon_panel_kind kind) {
+    return kind == TENON_PANEL_BF16 || tenon_panel_is_float8(kind) || tenon_panel_is_mxfp8(kind);
+}
+
 static int32_t plan_call(tenon_kernel_plan *plan, tenon_error *error) {
     const tenon_moe_args *a = plan->problem.args;
     const bool on_input = (a->flags & TENON_MOE_WEIGHT_ON_INPUT) != 0;
@@ -155,8 +160,7 @@ static int32_t plan_call(tenon_kernel_plan *plan, tenon_error *error) {
                          ? TENON_PANEL_TYPE_F32
                          : st->x_type; /* x times the weight is rounded no further than to f32 */
     const tenon_panel_kind down = st->routed.down.weights.kind;
-    const bool bf16 = st->x_type == TENON_PANEL_TYPE_BF16 &&
-                      (down == TENON_PANEL_BF16 || tenon_panel_is_coded(down)) &&
+    const bool bf16 = st->x_type == TENON_PANEL_TYPE_BF16 && is_bf16_at_best(down) &&
                       a->compute == TENON_COMPUTE_DEFAULT;
     st->between_type = bf16 ? TENON_PANEL_TYPE_BF16 : TENON_PANEL_TYPE_F32;
     shape_pair(plan, st, a->gate_up_bias, a->down_bias, st->first_type, &st->routed);

@@ -60,7 +60,7 @@ static const char *why_not(const tenon_problem *problem, tenon_reason *reason, i
         return tenon_decline(reason, "compute=EXACT, this kernel rounds activations to int8");
     const char *why = tenon_panel_weights_from(a->w, a->w_quant, &w, &header, reason);
     if (why) return why;
-    if (int8 && tenon_panel_is_plain(w.kind))
+    if (int8 && tenon_panel_keeps_activations(w.kind))
         return tenon_decline(reason, "weights are floats: activations keep their precision");
     return NULL;
 }

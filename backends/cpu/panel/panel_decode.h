@@ -5,6 +5,7 @@
 #define TENON_PANEL_DECODE_H
 
 #include "panel_kernels.h"
+#include "simd/simd_float8.h"
 
 /* Where things lie in a unit (panel_layout.h). */
 enum {
@@ -12,6 +13,8 @@ enum {
     PANEL_Q4_SCALES = 512,
     PANEL_Q4_MINS = 576,
     PANEL_MXFP4_SCALES = 512,
+    PANEL_NVFP4_SCALES = 512,
+    PANEL_MXFP8_SCALES = 1024,
     PANEL_INT4_ZEROS = 576,
     PANEL_INT4_OFFSETS = 640,
     PANEL_Q8_SCALES = 1024,
@@ -43,6 +46,15 @@ V_INLINE const uint8_t *panel_part(tenon_panel_kind kind, const uint8_t *unit, i
                                       : unit;
 }
 
+/* Byte b of each lane as f32. */
+V_INLINE vf32 panel_byte(vi32 codes, int b) {
+    return vf32_from_i32(b == 3 ? vi32_srl(codes, 24)
+                                : vi32_and(b == 0   ? codes
+                                           : b == 1 ? vi32_srl(codes, 8)
+                                                    : vi32_srl(codes, 16),
+                                           vi32_set1(0xff)));
+}
+
 /* The codes of step s (four k) of group g of a part, one byte each. */
 V_INLINE vi32 panel_codes(tenon_panel_kind kind, const uint8_t *part, int g, int s, int col) {
     const vi32 nibble = vi32_set1(0x0f0f0f0f);
@@ -64,7 +76,7 @@ V_INLINE vi32 panel_codes(tenon_panel_kind kind, const uint8_t *part, int g, int
     }
     vi32 v = vi32_load(part + (s & 3) * PANEL_VECTOR_BYTES + col * 4);
     v = vi32_and(s >= 4 ? vi32_srl(v, 4) : v, nibble);
-    if (kind == TENON_PANEL_MXFP4) {
+    if (kind == TENON_PANEL_MXFP4 || kind == TENON_PANEL_NVFP4) {
         /* 12 + twice the e2m1 of each code. */
         static const uint8_t table[16] = {12, 13, 14, 15, 16, 18, 20, 24,
                                           12, 11, 10, 9,  8,  6,  4,  0};
@@ -117,6 +129,9 @@ V_INLINE vf32 panel_scale(tenon_panel_kind kind, tenon_panel_type type, const ui
         return panel_load_f32(part + PANEL_INT8_128_SCALES, col);
     case TENON_PANEL_MXFP4:
         return panel_load_e8m0(part + PANEL_MXFP4_SCALES + col);
+    case TENON_PANEL_NVFP4:
+        return decode_float8(vi32_load_u8(part + PANEL_NVFP4_SCALES + 32 * i + col), 3, 7, 0x7f,
+                             false);
     case TENON_PANEL_INT4_AFFINE:
         return panel_load_f32(part + PANEL_Q4_SCALES, col);
     case TENON_PANEL_INT8_AFFINE:

@@ -55,6 +55,12 @@ typedef struct tenon_panel_kernels {
                      float weight, int32_t n, tenon_panel_type type, void *out);
 } tenon_panel_kernels;
 
+/* Whether weights of a kind can meet bf16 activations in bf16 dot products. */
+static inline int tenon_panel_has_bf16(const tenon_panel_kernels *kernels, tenon_panel_kind kind) {
+    return kernels->max_rows[TENON_PANEL_BF16_DOT][TENON_PANEL_BF16] &&
+           (kind == TENON_PANEL_BF16 || tenon_panel_is_coded(kind));
+}
+
 extern const tenon_panel_kernels tenon_panel_scalar;
 #if defined(__x86_64__)
 extern const tenon_panel_kernels tenon_panel_x86_avx2;

@@ -32,6 +32,9 @@
  *   INT8_AFFINE_128 128   4352  as INT8_128; then offset[32] f32
  *   E4M3FN, E4M3FNUZ, E5M2, E5M2FNUZ
  *                    32   1024  8 code vectors; scales are not in the unit (panel_multiply.h)
+ *   NVFP4            32    576  4 code vectors as Q4_0; then scale[2][32] e4m3fn
+ *   MXFP8_E4M3, MXFP8_E5M2
+ *                    32   1056  8 code vectors; then scale[32] e8m0. MXFP6 too, its codes as e4m3fn
  *
  * INT4 without zero points is Q4_0, INT8 with 16-bit scales Q8_0; `scale type` says f16 or bf16.
  * Every kind keeps the checkpoint's codes: nothing is rounded, and unpacking gives the source back.
@@ -70,7 +73,10 @@ enum { TENON_PANEL_EDGE_BYTES = TENON_PANEL_COLS * 136 + 64 };
     X(E4M3FN, 32, 1024, 32)                                                                        \
     X(E4M3FNUZ, 32, 1024, 32)                                                                      \
     X(E5M2, 32, 1024, 32)                                                                          \
-    X(E5M2FNUZ, 32, 1024, 32)
+    X(E5M2FNUZ, 32, 1024, 32)                                                                      \
+    X(NVFP4, 32, 576, 18)                                                                          \
+    X(MXFP8_E4M3, 32, 1056, 33)                                                                    \
+    X(MXFP8_E5M2, 32, 1056, 33)
 
 typedef enum tenon_panel_kind {
 #define X(kind, unit_k, unit_bytes, row_bytes) TENON_PANEL_##kind,
@@ -130,10 +136,20 @@ static inline int32_t tenon_panel_element_bytes(tenon_panel_kind kind) {
 static inline int tenon_panel_is_plain(tenon_panel_kind kind) {
     return tenon_panel_element_bytes(kind) != 0;
 }
-/* Small floats: tiles of many rows read them as bf16 or f32 units that are made once for all rows
- * (panel_expand.h). All their values are bf16 values. */
-static inline int tenon_panel_is_coded(tenon_panel_kind kind) {
+static inline int tenon_panel_is_float8(tenon_panel_kind kind) {
     return tenon_panel_element_bytes(kind) == 1;
+}
+static inline int tenon_panel_is_mxfp8(tenon_panel_kind kind) {
+    return kind == TENON_PANEL_MXFP8_E4M3 || kind == TENON_PANEL_MXFP8_E5M2;
+}
+/* Small floats: tiles of many rows read them as bf16 or f32 units that are made once for all rows
+ * (panel_expand.h). All their values, with the scales that a unit has, are bf16 values. */
+static inline int tenon_panel_is_coded(tenon_panel_kind kind) {
+    return tenon_panel_is_float8(kind) || tenon_panel_is_mxfp8(kind) || kind == TENON_PANEL_NVFP4;
+}
+/* Activations are never rounded to 8 bits to meet these. */
+static inline int tenon_panel_keeps_activations(tenon_panel_kind kind) {
+    return tenon_panel_is_plain(kind) || tenon_panel_is_mxfp8(kind);
 }
 
 static inline int64_t tenon_panel_units(tenon_panel_kind kind, int64_t k) {
@@ -160,6 +176,7 @@ static inline int tenon_panel_zero(tenon_panel_kind kind) {
     case TENON_PANEL_Q6_K:
         return 32;
     case TENON_PANEL_MXFP4:
+    case TENON_PANEL_NVFP4:
         return 12; /* the table holds twice the value, and 12 more */
     case TENON_PANEL_INT4_ZERO:
     case TENON_PANEL_INT4_ZERO_128:
@@ -185,9 +202,9 @@ static inline int tenon_panel_has_zeros(tenon_panel_kind kind) {
 /* Code vectors hold k = 4 t.. in their low nibbles and k = 16 + 4 t.. in their high ones. */
 static inline int tenon_panel_is_nibble(tenon_panel_kind kind) {
     return kind == TENON_PANEL_Q4_0 || kind == TENON_PANEL_Q4_1 || kind == TENON_PANEL_MXFP4 ||
-           kind == TENON_PANEL_INT4_ZERO || kind == TENON_PANEL_INT4_AFFINE ||
-           kind == TENON_PANEL_INT4_128 || kind == TENON_PANEL_INT4_ZERO_128 ||
-           kind == TENON_PANEL_INT4_AFFINE_128;
+           kind == TENON_PANEL_NVFP4 || kind == TENON_PANEL_INT4_ZERO ||
+           kind == TENON_PANEL_INT4_AFFINE || kind == TENON_PANEL_INT4_128 ||
+           kind == TENON_PANEL_INT4_ZERO_128 || kind == TENON_PANEL_INT4_AFFINE_128;
 }
 /* Value = code * scale + offset. */
 static inline int tenon_panel_has_offset(tenon_panel_kind kind) {
@@ -197,7 +214,7 @@ static inline int tenon_panel_has_offset(tenon_panel_kind kind) {
 }
 /* Scales within a group of 32. */
 static inline int tenon_panel_scales_per_group(tenon_panel_kind kind) {
-    return kind == TENON_PANEL_Q6_K ? 2 : 1;
+    return kind == TENON_PANEL_Q6_K || kind == TENON_PANEL_NVFP4 ? 2 : 1;
 }
 
 /* ---- prepared activations ----

@@ -35,8 +35,8 @@ const tenon_panel_kernels *tenon_panel_kernels_for(uint64_t features) {
 
 tenon_panel_mode tenon_panel_mode_for(const tenon_panel_kernels *kernels, tenon_panel_kind kind,
                                       tenon_panel_type type, int exact) {
-    if (!tenon_panel_is_plain(kind)) return exact ? TENON_PANEL_FLOAT : TENON_PANEL_INT8;
-    return type == TENON_PANEL_TYPE_BF16 && kernels->max_rows[TENON_PANEL_BF16_DOT][kind]
+    if (!tenon_panel_keeps_activations(kind) && !exact) return TENON_PANEL_INT8;
+    return type == TENON_PANEL_TYPE_BF16 && tenon_panel_has_bf16(kernels, kind)
                ? TENON_PANEL_BF16_DOT
                : TENON_PANEL_FLOAT;
 }

@@ -90,6 +90,18 @@ V_INLINE void panel_pack_unit(tenon_panel_kind kind, const uint8_t *const *rows,
             panel_transpose(rows, at + 16 + 32 * p, 8, 0,
                             unit + PANEL_Q4K_PARTS + p * PANEL_Q4K_PART_BYTES, col);
         return;
+    case TENON_PANEL_NVFP4:
+        panel_transpose(rows, at, 4, 0, unit, col);
+        vi32_gather_16_bytes(rows, at + 2, head);
+        vi32_store_u8(unit + PANEL_NVFP4_SCALES + col, vi32_srl(head[3], 16));
+        vi32_store_u8(unit + PANEL_NVFP4_SCALES + 32 + col, vi32_srl(head[3], 24));
+        return;
+    case TENON_PANEL_MXFP8_E4M3:
+    case TENON_PANEL_MXFP8_E5M2:
+        panel_transpose(rows, at, 8, 0, unit, col);
+        vi32_gather_16_bytes(rows, at + 17, head);
+        vi32_store_u8(unit + PANEL_MXFP8_SCALES + col, vi32_srl(head[3], 24));
+        return;
     case TENON_PANEL_MXFP4:
         panel_transpose(rows, at, 4, 0, unit, col);
         vi32_gather_16_bytes(rows, at + 1, head);

@@ -112,7 +112,7 @@ V_INLINE void panel_prepare_row(tenon_panel_mode mode, tenon_panel_kind kind, te
     const int zero = tenon_panel_is_wide_code(kind) ? V_DOT_OFFSET : tenon_panel_zero(kind);
     const int n_scales = tenon_panel_scales_per_group(kind);
     const int has_offset = tenon_panel_has_offset(kind), group_k = tenon_panel_group_k(mode, kind);
-    const float one = kind == TENON_PANEL_MXFP4 ? 0.5f : 1.0f;
+    const float one = kind == TENON_PANEL_MXFP4 || kind == TENON_PANEL_NVFP4 ? 0.5f : 1.0f;
     int32_t *group = tile;
     if (!row) k = 0;
     for (int64_t g = 0; g < groups; g++, group += words) {

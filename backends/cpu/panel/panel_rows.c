@@ -51,7 +51,7 @@ void tenon_panel_rows_plan(const tenon_panel_kernels *kernels, tenon_panel_kind 
         if (out->group_units < 1) out->group_units = 1;
         return;
     }
-    if (!kernels->max_rows[TENON_PANEL_BF16_DOT][kind] || !fits_bf16(view)) return;
+    if (!tenon_panel_has_bf16(kernels, kind) || !fits_bf16(view)) return;
     out->type = TENON_PANEL_TYPE_BF16;
     if (view->format == TENON_FORMAT_NONE) return;
     const int64_t units = tenon_panel_units(TENON_PANEL_BF16, view->k);

@@ -72,6 +72,14 @@ int32_t tenon_panel_kind_of(const tenon_weight_view *view, tenon_panel_type *sca
     switch (view->format) {
     case TENON_FORMAT_MXFP4:
         return TENON_PANEL_MXFP4;
+    case TENON_FORMAT_NVFP4: /* a unit has two groups */
+        return view->k % GROUP ? -1 : TENON_PANEL_NVFP4;
+    case TENON_FORMAT_MXFP6_E2M3:
+    case TENON_FORMAT_MXFP6_E3M2:
+        return TENON_PANEL_MXFP8_E4M3;
+    case TENON_FORMAT_MXFP8:
+        return view->number == TENON_NUMBER_E4M3FN ? TENON_PANEL_MXFP8_E4M3
+                                                   : TENON_PANEL_MXFP8_E5M2;
     case TENON_FORMAT_INT4:
     case TENON_FORMAT_INT4_GPTQ:
     case TENON_FORMAT_INT4_GPTQ_V2:
@@ -200,6 +208,44 @@ static void move_bytes(const tenon_weight_view *view, int64_t row, int64_t k0, u
     }
 }
 
+/* The e4m3fn of each e2m3 and e3m2. */
+static const uint8_t from_e2m3[64] = {
+    0x00, 0x20, 0x28, 0x2c, 0x30, 0x32, 0x34, 0x36, 0x38, 0x39, 0x3a, 0x3b, 0x3c, 0x3d, 0x3e, 0x3f,
+    0x40, 0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47, 0x48, 0x49, 0x4a, 0x4b, 0x4c, 0x4d, 0x4e, 0x4f,
+    0x80, 0xa0, 0xa8, 0xac, 0xb0, 0xb2, 0xb4, 0xb6, 0xb8, 0xb9, 0xba, 0xbb, 0xbc, 0xbd, 0xbe, 0xbf,
+    0xc0, 0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7, 0xc8, 0xc9, 0xca, 0xcb, 0xcc, 0xcd, 0xce, 0xcf};
+static const uint8_t from_e3m2[64] = {
+    0x00, 0x18, 0x20, 0x24, 0x28, 0x2a, 0x2c, 0x2e, 0x30, 0x32, 0x34, 0x36, 0x38, 0x3a, 0x3c, 0x3e,
+    0x40, 0x42, 0x44, 0x46, 0x48, 0x4a, 0x4c, 0x4e, 0x50, 0x52, 0x54, 0x56, 0x58, 0x5a, 0x5c, 0x5e,
+    0x80, 0x98, 0xa0, 0xa4, 0xa8, 0xaa, 0xac, 0xae, 0xb0, 0xb2, 0xb4, 0xb6, 0xb8, 0xba, 0xbc, 0xbe,
+    0xc0, 0xc2, 0xc4, 0xc6, 0xc8, 0xca, 0xcc, 0xce, 0xd0, 0xd2, 0xd4, 0xd6, 0xd8, 0xda, 0xdc, 0xde};
+
+/* 32 small floats, those of six bits as e4m3fn. */
+static void move_floats(const tenon_weight_view *view, int64_t row, int64_t k0, uint8_t *codes,
+                        int to_storage) {
+    uint8_t *data = (uint8_t *)(uintptr_t)view->data + row * view->n_stride;
+    if (view->format == TENON_FORMAT_MXFP8) {
+        for (int64_t i = 0; i < GROUP; i++) {
+            uint8_t *there = data + (k0 + i) * view->k_stride;
+            if (to_storage)
+                *there = codes[i];
+            else
+                codes[i] = *there;
+        }
+        return;
+    }
+    const uint8_t *table = view->number == TENON_NUMBER_E2M3 ? from_e2m3 : from_e3m2;
+    for (int64_t i = 0; i < GROUP; i++) {
+        uint8_t six = 0;
+        if (!to_storage) {
+            codes[i] = table[tenon_sixbit_get(data, k0 + i)];
+            continue;
+        }
+        while (six < 63 && table[six] != codes[i]) six++;
+        tenon_sixbit_set(data, k0 + i, six);
+    }
+}
+
 /* ---- parameters ---- */
 
 static const uint8_t *scale_at(const tenon_weight_view *view, int64_t row, int64_t group,
@@ -250,7 +296,13 @@ static void put_parameters(tenon_panel_kind kind, const tenon_weight_view *view,
         memcpy(dst, scale_at(view, row, group, 2), 2);
         return;
     case TENON_PANEL_MXFP4:
+    case TENON_PANEL_MXFP8_E4M3:
+    case TENON_PANEL_MXFP8_E5M2:
         *dst = *scale_at(view, row, group, 1);
+        return;
+    case TENON_PANEL_NVFP4:
+        dst[0] = *scale_at(view, row, group, 1);
+        dst[1] = *scale_at(view, row, group + 1, 1);
         return;
     case TENON_PANEL_INT4_ZERO:
     case TENON_PANEL_INT4_ZERO_128:
@@ -273,6 +325,10 @@ static int codes_at(tenon_panel_kind kind) {
 static void gather_codes(tenon_panel_kind kind, const tenon_weight_view *view, int64_t row,
                          int64_t k0, uint8_t *codes) {
     uint8_t nibbles[16] = {0};
+    if (tenon_panel_is_mxfp8(kind)) {
+        move_floats(view, row, k0, codes, 0);
+        return;
+    }
     if (!tenon_panel_is_nibble(kind)) {
         memset(codes, 0, GROUP);
         move_bytes(view, row, k0, codes, 0);
@@ -367,6 +423,11 @@ void tenon_panel_scatter(tenon_panel_kind kind, const tenon_weight_view *view,
         return;
     }
     for (int64_t k0 = unit * unit_k; k0 < (unit + 1) * unit_k; k0 += GROUP) {
+        if (tenon_panel_is_mxfp8(kind)) {
+            memcpy(order, codes, GROUP);
+            move_floats(view, row, k0, order, 1);
+            continue;
+        }
         if (!tenon_panel_is_nibble(kind)) {
             memcpy(order, codes, GROUP);
             move_bytes(view, row, k0, order, 1);

@@ -14,7 +14,7 @@ enum {
     SUMS_BYTES = TENON_PANEL_SEGMENT_ROWS * TENON_PANEL_COLS * 4,
     EDGE_BYTES = (TENON_PANEL_EDGE_BYTES + 63) / 64 * 64,
     EXPANDED_BYTES = 16384, /* of expanded units at a time: whole groups of 128 k */
-    STAGE_BYTES = 8192,     /* of units that wait to be expanded: 8 of 1 KB */
+    STAGE_BYTES = 8448,     /* of units that wait to be expanded: 8 of them */
     AHEAD_BYTES = 4608,     /* that tiles and expanding fetch ahead (panel_prefetch) */
     AHEAD_UNITS = 4,        /* of those that are expanded */
     FEW_TILES = 4
@@ -55,7 +55,9 @@ static scratch_view view_scratch(const tenon_panel_shape *s, int32_t slot, uint8
 tenon_panel_tiles tenon_panel_tiles_for(const tenon_panel_shape *s, int32_t rows) {
     tenon_panel_kind kind = s->kind;
     int32_t most = s->kernels->max_rows[s->mode][kind];
-    if (tenon_panel_is_coded(kind) && rows > most) {
+    /* A kind with float tiles of its own keeps to them: their order of additions is another one. */
+    const int expands = s->mode == TENON_PANEL_BF16_DOT || (s->mode == TENON_PANEL_FLOAT && !most);
+    if (tenon_panel_is_coded(kind) && expands && rows > most) {
         kind = s->mode == TENON_PANEL_BF16_DOT ? TENON_PANEL_BF16 : TENON_PANEL_F32;
         most = s->kernels->max_rows[s->mode][kind];
     }
@@ -146,6 +148,14 @@ void tenon_panel_load_scales(const tenon_panel_weights *w, int64_t expert, int64
     const int64_t first = panel * TENON_PANEL_COLS, last_row = w->n - 1;
     const int64_t end =
         first + TENON_PANEL_COLS - 1 < last_row ? first + TENON_PANEL_COLS - 1 : last_row;
+    if (w->view.format == TENON_FORMAT_NVFP4) { /* the others are in the units */
+        float global;
+        memcpy(&global, w->view.global_scale.data + 4 * expert * w->view.global_scale.expert_stride,
+               4);
+        if (w->view.global_divides) global = 1 / global;
+        for (int c = 0; c < TENON_PANEL_COLS; c++) out[c] = global;
+        return;
+    }
     const int64_t group_rows = w->view.group_rows, base = expert * plane->expert_stride;
     const int shared = first / group_rows == end / group_rows; /* by all columns */
     for (int64_t g = 0; g < w->groups; g++)

@@ -48,6 +48,7 @@
     M(a, Q4_K, b, c)                                                                               \
     M(a, Q6_K, b, c)                                                                               \
     M(a, MXFP4, b, c)                                                                              \
+    M(a, NVFP4, b, c)                                                                              \
     M(a, INT4_ZERO, b, c)                                                                          \
     M(a, INT4_AFFINE, b, c)                                                                        \
     M(a, INT8_AFFINE, b, c)                                                                        \

@@ -22,15 +22,6 @@ V_INLINE vf32 panel_signed_byte(vi32 codes, int b) {
                                   24));
 }
 
-/* Byte b of each lane as f32. */
-V_INLINE vf32 panel_byte(vi32 codes, int b) {
-    return vf32_from_i32(b == 3 ? vi32_srl(codes, 24)
-                                : vi32_and(b == 0   ? codes
-                                           : b == 1 ? vi32_srl(codes, 8)
-                                                    : vi32_srl(codes, 16),
-                                           vi32_set1(0xff)));
-}
-
 /* k = 4 s + b of a plain unit. */
 V_INLINE vf32 panel_plain(tenon_panel_kind kind, const uint8_t *unit, int s, int b, int col) {
     const int k = 4 * s + b;
@@ -96,7 +87,8 @@ V_INLINE void panel_scales_float(tenon_panel_kind kind, tenon_panel_type type, i
     for (int j = 0; j < nv; j++) {
         const int c = col + j * V_LANES;
         scale[j] = panel_scale(kind, type, unit, part, g, i, c);
-        if (kind == TENON_PANEL_MXFP4) scale[j] = vf32_mul(scale[j], vf32_set1(0.5f));
+        if (kind == TENON_PANEL_MXFP4 || kind == TENON_PANEL_NVFP4)
+            scale[j] = vf32_mul(scale[j], vf32_set1(0.5f));
         offset[j] = tenon_panel_has_offset(kind) ? panel_offset(kind, unit, part, g, c)
                                                  : vf32_set1((float)-tenon_panel_zero(kind));
         if (tenon_panel_has_zeros(kind))

@@ -49,7 +49,8 @@ V_INLINE void panel_group_int8(tenon_panel_kind kind, int rows, int nv, const in
             V_UNROLL(8)
             for (int t = 0; t < steps; t++) {
                 /* Both nibbles of a vector one after the other: one load serves two steps. */
-                const int s = tenon_panel_is_nibble(kind) ? (t >> 1) + 4 * (t & 1) : h * steps + t;
+                const int s = tenon_panel_is_nibble(kind) && n_scales == 1 ? (t >> 1) + 4 * (t & 1)
+                                                                           : h * steps + t;
                 vi32 w[PANEL_MAX_VECTORS];
                 V_UNROLL(4)
                 for (int j = 0; j < nv; j++) {

@@ -53,6 +53,8 @@ void tenon_panel_unpack_unit(tenon_panel_kind kind, const uint8_t *unit, int32_t
     case TENON_PANEL_E4M3FNUZ:
     case TENON_PANEL_E5M2:
     case TENON_PANEL_E5M2FNUZ:
+    case TENON_PANEL_MXFP8_E4M3:
+    case TENON_PANEL_MXFP8_E5M2:
         take_words(unit, 8, col, 0, row);
         return;
     case TENON_PANEL_F16:
@@ -78,6 +80,7 @@ void tenon_panel_unpack_unit(tenon_panel_kind kind, const uint8_t *unit, int32_t
         unpack_q6_k(unit, col, row);
         return;
     case TENON_PANEL_MXFP4:
+    case TENON_PANEL_NVFP4:
     case TENON_PANEL_INT4_ZERO:
     case TENON_PANEL_INT4_AFFINE:
         take_words(unit, 4, col, 0, row);
@@ -114,6 +117,10 @@ const uint8_t *tenon_panel_unit_scale(tenon_panel_kind kind, const uint8_t *unit
     case TENON_PANEL_MXFP4:
         *bytes = 1;
         return unit + 512 + col;
+    case TENON_PANEL_MXFP8_E4M3:
+    case TENON_PANEL_MXFP8_E5M2:
+        *bytes = 1;
+        return unit + 1024 + col;
     default:
         return NULL;
     }

@@ -7,11 +7,14 @@
 #include "panel_source.h"
 #include "panel_unpack.h"
 
-/* Scales of float8 weights stay beside the units: groups of columns, or one group of all. */
+/* Scales of float8 weights stay beside the units: groups of columns, or one group of all. So does
+ * the global scale of NVFP4. */
 static void set_groups(tenon_panel_weights *w) {
     const tenon_weight_view *view = &w->view;
-    if (!tenon_panel_is_coded(w->kind) || !view->scale.present) return;
     const int64_t units = tenon_panel_units(w->kind, w->k);
+    if (w->kind == TENON_PANEL_NVFP4 && view->global_scale.present)
+        w->groups = 1, w->group_units = units > 0 ? units : 1;
+    if (!tenon_panel_is_float8(w->kind) || !view->scale.present) return;
     w->groups = view->col_groups;
     w->group_units = w->groups > 1 ? view->group_cols / TENON_PANEL_GROUP : units > 0 ? units : 1;
 }
