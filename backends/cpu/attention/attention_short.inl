@@ -5,6 +5,9 @@
  */
 
 /* Positions below `end` of the tile; dot_any takes V_LANES of them. */
+/* Positions that are staged at a time: a multiple of what dot_any takes. */
+enum { STAGED_SPAN = 16 };
+
 static void short_logits(const tenon_attention_job *job, const tenon_attention_block *block,
                          const uint8_t *const *rows, int32_t end, int32_t n_lines,
                          const tenon_attention_scratch *scratch, ahead_of *ahead) {
@@ -15,8 +18,10 @@ static void short_logits(const tenon_attention_job *job, const tenon_attention_b
         n_heads * (job->native ? (n_rows + 3) / 4 * (job->d_qk + 7) / 8 * (V_LANES == 16 ? 1 : 4)
                                : n_steps * ((n_rows + 3) / 4));
     const int32_t lines = n_lines / calls + 1;
+    const bool staged = k->stage.convert;
+    const int32_t d = staged ? (job->d_qk + DOT_STEP - 1) & ~(DOT_STEP - 1) : job->d_qk;
     const uint8_t *shifted[TILE];
-    if (job->native || k->stage.convert) {
+    if (job->native || job->one_cache) {
         for (int32_t h = 0; h < n_heads; h++) {
             const int32_t *q = scratch->q + (int64_t)h * n_rows * job->q_stride;
             float *logits = scratch->logits + (int64_t)h * n_rows * TILE;
@@ -26,21 +31,26 @@ static void short_logits(const tenon_attention_job *job, const tenon_attention_b
                 dot_groups(shifted, q, job->q_stride, job->d_qk, n_rows, logits, ahead, lines);
                 continue;
             }
-            stage_rows(job, k, shifted, TILE, scratch->zeros, scratch->staged, shifted);
+            if (staged) /* all of the tile: the values are there, too */
+                stage_rows(job, k, shifted, TILE, scratch->zeros, scratch->staged, shifted);
             for (int32_t t = 0; t < end; t += step)
-                dot_any(shifted + t, q, job->q_stride, (job->d_qk + DOT_STEP - 1) & ~(DOT_STEP - 1),
-                        n_rows, logits + t, ahead, lines, STAGED_TYPE);
+                dot_any(shifted + t, q, job->q_stride, d, n_rows, logits + t, ahead, lines,
+                        k->type);
         }
         return;
     }
     /* In the order of memory: some positions of all heads, or of one head after the other. */
     const bool heads_inner = k->stride[2] < k->stride[1];
-    for (int32_t i = 0; i < n_steps * n_heads; i++) {
-        const int32_t h = heads_inner ? i % n_heads : i / n_steps,
-                      t = (heads_inner ? i / n_heads : i % n_steps) * step;
-        shift_rows(rows + t, step, h * k->stride[2], scratch->zeros, shifted);
-        dot_any(shifted, scratch->q + (int64_t)h * n_rows * job->q_stride, job->q_stride, job->d_qk,
-                n_rows, scratch->logits + (int64_t)h * n_rows * TILE + t, ahead, lines, k->type);
+    const int32_t span = staged ? STAGED_SPAN : step, n_spans = (end + span - 1) / span;
+    for (int32_t i = 0; i < n_spans * n_heads; i++) {
+        const int32_t h = heads_inner ? i % n_heads : i / n_spans,
+                      t = (heads_inner ? i / n_heads : i % n_spans) * span;
+        const int32_t *q = scratch->q + (int64_t)h * n_rows * job->q_stride;
+        float *logits = scratch->logits + (int64_t)h * n_rows * TILE + t;
+        shift_rows(rows + t, span, h * k->stride[2], scratch->zeros, shifted);
+        if (staged) stage_rows(job, k, shifted, span, scratch->zeros, scratch->staged, shifted);
+        for (int32_t s = 0; s < span && t + s < end; s += step)
+            dot_any(shifted + s, q, job->q_stride, d, n_rows, logits + s, ahead, lines, k->type);
     }
 }
 
@@ -52,6 +62,8 @@ static void side_by_side_values(const tenon_attention_job *job, const tenon_atte
                                 const tenon_attention_state *state, ahead_of *ahead) {
     enum { NEAR_BYTES = 16 * 1024 };
     const int32_t bytes = block->n_heads * job->v.row_bytes, n_rows = block->n_rows;
+    const bool staged = job->v.stage.convert;
+    const int32_t d = staged ? (job->d_v + DOT_STEP - 1) & ~(DOT_STEP - 1) : job->d_v;
     int32_t step = TILE;
     while (step > 4 && step * bytes > NEAR_BYTES) step /= 2;
     const int32_t width = (n_rows > 2 ? FEW_VECTORS : MANY_VECTORS) * V_LANES;
@@ -66,8 +78,10 @@ static void side_by_side_values(const tenon_attention_job *job, const tenon_atte
                 PACKED_PAIRS ? scratch->weights + (int64_t)row * (TILE / 2) + t / 2
                              : (const int32_t *)scratch->logits + (int64_t)row * TILE + t;
             shift_rows(rows + t, n, h * job->v.stride[2], scratch->zeros, shifted);
+            if (staged)
+                stage_rows(job, &job->v, shifted, n, scratch->zeros, scratch->staged, shifted);
             add_any(shifted, n, weights, state->out + (int64_t)row * job->out_stride,
-                    job->out_stride, job->d_v, n_rows, ahead, lines, job->v.type);
+                    job->out_stride, d, n_rows, ahead, lines, job->v.type);
         }
     }
 }
@@ -147,8 +161,8 @@ static void accumulate_short(const tenon_attention_job *job, const tenon_attenti
                              tenon_attention_scratch *scratch, tenon_attention_state *state) {
     const int32_t n_rows = block->n_rows, n_heads = block->n_heads,
                   n_pointers = job->native ? TILE / GROUP : TILE;
-    const bool side_by_side = !job->native && !apart && !job->v.stage.convert && n_heads > 1 &&
-                              job->v.stride[2] < job->v.stride[1];
+    const bool side_by_side =
+        !job->native && !apart && n_heads > 1 && job->v.stride[2] < job->v.stride[1];
     const uint8_t *k_rows[2][TILE], *v_rows[TILE];
     float k_scales[TILE], v_scales[TILE];
     int turn = 0;
