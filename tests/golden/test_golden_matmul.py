@@ -290,7 +290,7 @@ def test_another_blob_than_the_plan_was_made_for(host):
 
 def test_blob_too_small_or_not_aligned(host):
     stored, quant, _ = make("mxfp8", 16, 64, rng_of("small"))
-    need = host.query("pack_weights", w=stored, w_quant=quant, blob=aligned(0)).output_bytes
+    need = host.query("pack_weights", "ref_pack_weights", w=stored, w_quant=quant, blob=aligned(0)).output_bytes
     refused(lambda: host.run("pack_weights", "ref_pack_weights", w=stored, w_quant=quant, blob=aligned(need - 1)), INVALID_ARGUMENT, str(need))
     refused(lambda: host.run("pack_weights", "ref_pack_weights", w=stored, w_quant=quant, blob=aligned(need + 8)[8:]), INVALID_ARGUMENT, "64")
 
