@@ -22,7 +22,7 @@ static void pack(const operand *w, packed_operand *p) {
                                  .blob = test_view(&p->tensor, NULL, kDLUInt, 8, SHAPE(0))};
     CHECK(api->query(contexts[0], TENON_OP_PACK_WEIGHTS, &a, NULL, &query, &error) == TENON_OK,
           "%s: %s", w->format->name, error.text);
-    p->blob = aligned_alloc(64, (size_t)query.output_bytes);
+    p->blob = aligned_alloc(64, (size_t)(query.output_bytes + 63) / 64 * 64);
     a.blob = test_view(&p->tensor, p->blob, kDLUInt, 8, SHAPE((int64_t)query.output_bytes));
     CHECK(operand_run(api, contexts[1], TENON_OP_PACK_WEIGHTS, NULL, &a, NULL, &error) == TENON_OK,
           "%s: %s", w->format->name, error.text);

@@ -77,6 +77,13 @@ static uint8_t largest_block(const tenon_weight_view *view, int64_t row) {
     return largest;
 }
 
+/* Rows without columns have no scales to read. */
+static void load_scales(const tenon_panel_rows *rows, const tenon_weight_view *view, int64_t row,
+                        float *scales) {
+    for (int64_t g = 0; g < rows->groups; g++)
+        scales[g] = view->k ? (float)tenon_row_scale(view, row, g) : 1;
+}
+
 static void load_bf16(const tenon_panel_rows *rows, const tenon_weight_view *view, int64_t row,
                       uint8_t *values, float *scales) {
     uint8_t buffer[TENON_ROW_CODES];
@@ -91,7 +98,7 @@ static void load_bf16(const tenon_panel_rows *rows, const tenon_weight_view *vie
         if (view->global_scale.present) memcpy(scales, view->global_scale.data, 4);
         if (view->global_divides) scales[0] = 1 / scales[0];
     } else {
-        for (int64_t g = 0; g < rows->groups; g++) scales[g] = (float)tenon_row_scale(view, row, g);
+        load_scales(rows, view, row, scales);
     }
     const int64_t group = mx || nv ? view->group_cols : TENON_ROW_CODES;
     for (int64_t col = 0; col < view->k; col += TENON_ROW_CODES) {
@@ -115,8 +122,7 @@ void tenon_panel_rows_load(const tenon_panel_rows *rows, int64_t row, void *valu
     const int64_t in_expert = rows->view.experts == 1 ? row : row % n;
     if (rows->type == TENON_PANEL_TYPE_I8) {
         memcpy(values, one.data + in_expert * one.n_stride, (size_t)one.k);
-        for (int64_t g = 0; g < rows->groups; g++)
-            scales[g] = (float)tenon_row_scale(&one, in_expert, g);
+        load_scales(rows, &one, in_expert, scales);
     } else if (rows->type == TENON_PANEL_TYPE_BF16)
         load_bf16(rows, &one, in_expert, values, scales);
     else
