@@ -55,6 +55,7 @@ struct tenon_cpu_pool {
     _Atomic(void *) arg;
     _Atomic int64_t n_tasks;
     atomic_uint wake_word; /* futex: counts jobs */
+    atomic_int caller_cpu; /* of the last call that woke sleepers */
     atomic_int stop;
 
     _Alignas(128) atomic_int n_sleeping;
@@ -174,6 +175,21 @@ static void sleep_until_job(tenon_cpu_pool *p, unsigned seen) {
     atomic_fetch_sub(&p->n_sleeping, 1);
 }
 
+/* The scheduler may wake a worker on the very CPU that its caller computes on, and leave it there
+ * call after call, while another CPU idles. A worker that finds itself there goes elsewhere; which
+ * CPUs it may use stays as it was. */
+static void leave_cpu_of_caller(const tenon_cpu_pool *p) {
+    cpu_set_t allowed, others;
+    const int here = sched_getcpu();
+    if (here < 0 || here != atomic_load_explicit(&p->caller_cpu, memory_order_relaxed) ||
+        here >= CPU_SETSIZE || sched_getaffinity(0, sizeof allowed, &allowed))
+        return;
+    others = allowed;
+    CPU_CLR(here, &others);
+    if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof others, &others)) return;
+    (void)sched_setaffinity(0, sizeof allowed, &allowed);
+}
+
 static void *worker_main(void *arg) {
     worker *w = arg;
     tenon_cpu_pool *p = w->pool;
@@ -192,6 +208,7 @@ static void *worker_main(void *arg) {
             if (!deadline) deadline = now + SPIN_NS;
             if (now >= deadline) {
                 sleep_until_job(p, seen);
+                leave_cpu_of_caller(p);
                 deadline = 0;
             }
         }
@@ -255,6 +272,7 @@ static tenon_cpu_pool *new_pool(int32_t n_threads, int32_t n_workers,
     p->n_threads = n_threads;
     p->slices = (slice *)(void *)((char *)p + slices_at);
     atomic_init(&p->ticket, FIRST_JOB << 32);
+    atomic_init(&p->caller_cpu, -1);
     const unsigned epoch = atomic_load(&current_epoch);
     atomic_init(&p->fork_epoch, epoch);
     atomic_init(&p->claimed_epoch, epoch);
@@ -347,6 +365,7 @@ void tenon_cpu_pool_run(tenon_cpu_pool *p, int64_t n_tasks, tenon_cpu_task_fn fn
     const int sleeping = atomic_load(&p->n_sleeping);
     if (sleeping) {
         const int64_t wanted = n_tasks - 1;
+        atomic_store_explicit(&p->caller_cpu, sched_getcpu(), memory_order_relaxed);
         futex_wake(&p->wake_word, wanted < sleeping ? (int)wanted : sleeping);
     }
 

@@ -8,7 +8,8 @@
  *    stream. Which thread runs which task is not fixed, so a kernel must give the same bits whoever
  *    runs a task.
  *  - Workers spin for about 100 us after their last job, then sleep on a futex. The caller waits
- *    only for workers that have entered its job, never for one that still wakes up.
+ *    only for workers that have entered its job, never for one that still wakes up. A worker that
+ *    the scheduler woke on its caller's CPU goes to another one.
  *  - Any number of host threads may call at once. One of them gets the workers; the others, and
  *    nested calls, run their tasks alone on the calling thread. run() takes no lock, allocates
  *    nothing and cannot fail.

@@ -6,6 +6,7 @@
 #include "cpu_threads.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -189,6 +190,35 @@ static void check_two_pools(int32_t n_threads) {
     CHECK(best_longest < 1e6 * longest_call_limit_ms, "%.1f ms", best_longest / 1e6);
 }
 
+/* Which CPU each of two tasks ran on, in calls so far apart that the worker sleeps between them. */
+typedef struct places {
+    int64_t n_steps;
+    int cpu[2];
+    int32_t thread[2];
+} places;
+
+static void note_place(void *arg, int64_t task, int32_t thread) {
+    places *p = arg;
+    work(&p->n_steps, task, thread);
+    p->cpu[task] = sched_getcpu(), p->thread[task] = thread;
+}
+
+static void check_after_sleep(void) {
+    enum { PAUSES = 100, PAUSE_NS = 3000000, TOGETHER_MAX = PAUSES / 4 };
+    tenon_cpu_pool *pool = tenon_cpu_pool_create(2, NULL);
+    places p = {.n_steps = 10 * steps_of_task()};
+    int n_together = 0;
+    if (!pool) abort();
+    for (int i = 0; i < PAUSES; i++) {
+        nanosleep(&(struct timespec){0, PAUSE_NS}, NULL);
+        tenon_cpu_pool_run(pool, 2, note_place, &p);
+        n_together += p.cpu[0] == p.cpu[1] && p.thread[0] != p.thread[1];
+    }
+    printf("after a sleep both threads worked on one CPU in %d of %d calls\n", n_together, PAUSES);
+    CHECK(n_together <= TOGETHER_MAX, "%d of %d", n_together, PAUSES);
+    tenon_cpu_pool_destroy(pool);
+}
+
 int main(void) {
     const int32_t n_cpus = tenon_cpu_count_usable();
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__OPTIMIZE__)
@@ -200,6 +230,7 @@ int main(void) {
         return 77;
     }
     check_fork_join(2);
+    check_after_sleep();
     check_two_pools(n_cpus < 8 ? n_cpus : 8);
     printf("%d failed\n", n_failed);
     return n_failed != 0;
