@@ -107,7 +107,12 @@ typedef unsigned long long ull; /* for printf */
 static int32_t check_parts(const tenon_blob_header *header, tenon_reason *why) {
     for (int i = 0; i < TENON_BLOB_PARTS; i++) {
         const tenon_blob_part *part = &header->part[i];
-        if (!part->present) continue;
+        if (!part->present) {
+            static const tenon_blob_part none;
+            if (memcmp(part, &none, sizeof none))
+                CORRUPT("part %d of the packed weights is not there, but has a shape", i);
+            continue;
+        }
         int64_t bits = (int64_t)part->dtype_bits * part->dtype_lanes, whole = 1;
         int overflows = part->ndim < 0 || part->ndim > 4;
         for (int d = 0; d < part->ndim && !overflows; d++) {
@@ -200,7 +205,8 @@ void tenon_blob_tensors_of(const tenon_blob_header *header, tenon_blob_tensors *
         for (int d = part->ndim - 1; d >= 0; d--) {
             out->shape[i][d] = part->shape[d];
             out->strides[i][d] = stride;
-            stride *= part->shape[d];
+            /* of an empty tensor, whatever the other extents claim */
+            stride = (int64_t)((uint64_t)stride * (uint64_t)part->shape[d]);
         }
     }
     tenon_quant *quant = &out->quant;
