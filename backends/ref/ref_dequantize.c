@@ -2,12 +2,12 @@
 /* dequantize:  x[r, c] = the value that q's format says for row r (or row_index[r]), rounded once
  * to x's type. */
 #include "ref_tensor.h"
-#include "ref_weights.h"
+#include "kept_blob.h"
 
 static const char *why_not(const tenon_problem *problem, tenon_reason *reason) {
     const tenon_dequantize_args *a = problem->args;
     tenon_weight_view q;
-    return tenon_ref_weight_view(a->q, a->q_quant, &q, reason) == TENON_OK ? NULL : reason->text;
+    return tenon_kept_weight_view(a->q, a->q_quant, &q, reason) == TENON_OK ? NULL : reason->text;
 }
 
 static void put_row(const tenon_weight_view *q, int64_t row, const DLTensor *x, int64_t x_offset) {
@@ -23,7 +23,7 @@ static int32_t run(const tenon_kernel_plan *plan, const void *args, tenon_error 
     const tenon_dequantize_args *a = args;
     tenon_weight_view all;
     tenon_reason why;
-    int32_t status = tenon_ref_weight_view(a->q, a->q_quant, &all, &why);
+    int32_t status = tenon_kept_weight_view(a->q, a->q_quant, &all, &why);
     if (status)
         return tenon_fail(error, status, TENON_OP_DEQUANTIZE, -1, "dequantize: q: %s", why.text);
     (void)plan;

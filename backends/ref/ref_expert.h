@@ -5,14 +5,14 @@
 
 #include "ref_activation.h"
 #include "ref_tensor.h"
-#include "ref_weights.h"
+#include "kept_blob.h"
 
 /* The view of a weight of known extents; experts is 1 for a weight without that dimension. A blob
  * could be another one than the plan's. */
 static inline int32_t tenon_ref_expert_view(const DLTensor *w, const tenon_quant *quant,
                                             int64_t experts, int64_t n, int64_t k,
                                             tenon_weight_view *view, tenon_reason *why) {
-    int32_t status = tenon_ref_weight_view(w, quant, view, why);
+    int32_t status = tenon_kept_weight_view(w, quant, view, why);
     if (status || (view->experts == experts && view->n == n && view->k == k)) return status;
     tenon_decline(why, "the weights are [%lld, n=%lld, k=%lld], not [%lld, n=%lld, k=%lld]",
                   (long long)view->experts, (long long)view->n, (long long)view->k,

@@ -2,7 +2,7 @@
 /* matmul:  out[m, n] = sum_k a[m, k] w[n, k] + bias[n],  a and w as their formats say, every step
  * in float64, one rounding at the end. */
 #include "ref_tensor.h"
-#include "ref_weights.h"
+#include "kept_blob.h"
 
 enum {
     ROWS = 16
@@ -11,14 +11,14 @@ enum {
 static const char *why_not(const tenon_problem *problem, tenon_reason *reason) {
     const tenon_matmul_args *a = problem->args;
     tenon_weight_view w;
-    return tenon_ref_weight_view(a->w, a->w_quant, &w, reason) == TENON_OK ? NULL : reason->text;
+    return tenon_kept_weight_view(a->w, a->w_quant, &w, reason) == TENON_OK ? NULL : reason->text;
 }
 
 static int32_t plan(tenon_kernel_plan *self, tenon_error *error) {
     const tenon_matmul_args *a = self->problem.args;
     tenon_weight_view w;
     tenon_reason why;
-    int32_t status = tenon_ref_weight_view(a->w, a->w_quant, &w, &why);
+    int32_t status = tenon_kept_weight_view(a->w, a->w_quant, &w, &why);
     if (status) return tenon_fail(error, status, TENON_OP_MATMUL, -1, "matmul: w: %s", why.text);
     self->workspace_bytes = (uint64_t)(ROWS + 1) * (uint64_t)w.k * sizeof(double);
     return TENON_OK;
@@ -30,7 +30,7 @@ static int32_t run(const tenon_kernel_plan *self, const void *args, tenon_error 
     tenon_reason why;
     int32_t status = tenon_activation_view_from(a->a, a->a_quant, &x, &why);
     if (status) return tenon_fail(error, status, TENON_OP_MATMUL, -1, "matmul: a: %s", why.text);
-    status = tenon_ref_weight_view(a->w, a->w_quant, &w, &why);
+    status = tenon_kept_weight_view(a->w, a->w_quant, &w, &why);
     if (status) return tenon_fail(error, status, TENON_OP_MATMUL, -1, "matmul: w: %s", why.text);
     if (w.k != x.k || w.n != a->out->shape[1])
         return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, TENON_OP_MATMUL, -1,

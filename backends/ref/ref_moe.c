@@ -42,7 +42,7 @@ typedef struct views {
 static int32_t open_weights(const tenon_moe_args *a, views *v, tenon_reason *why) {
     const int64_t hidden = a->x->shape[1];
     const int halves = tenon_activation_is_gated(a->activation) ? 2 : 1;
-    int32_t status = tenon_ref_weight_view(a->gate_up, a->gate_up_quant, &v->up, why);
+    int32_t status = tenon_kept_weight_view(a->gate_up, a->gate_up_quant, &v->up, why);
     if (!status)
         status = tenon_ref_expert_view(a->gate_up, a->gate_up_quant, v->up.experts, v->up.n, hidden,
                                        &v->up, why);
@@ -50,7 +50,7 @@ static int32_t open_weights(const tenon_moe_args *a, views *v, tenon_reason *why
         status = tenon_ref_expert_view(a->down, a->down_quant, v->up.experts, hidden,
                                        v->up.n / halves, &v->down, why);
     if (status || !a->shared_gate_up) return status;
-    status = tenon_ref_weight_view(a->shared_gate_up, a->shared_gate_up_quant, &v->shared_up, why);
+    status = tenon_kept_weight_view(a->shared_gate_up, a->shared_gate_up_quant, &v->shared_up, why);
     if (!status)
         status = tenon_ref_expert_view(a->shared_gate_up, a->shared_gate_up_quant, 1,
                                        v->shared_up.n, hidden, &v->shared_up, why);

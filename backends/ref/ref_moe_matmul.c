@@ -112,7 +112,7 @@ static int32_t plan_workspace(tenon_kernel_plan *plan, tenon_error *error) {
 static const char *why_not(const tenon_problem *problem, tenon_reason *reason) {
     const tenon_moe_matmul_args *a = problem->args;
     tenon_weight_view w;
-    return tenon_ref_weight_view(a->w, a->w_quant, &w, reason) ? reason->text : NULL;
+    return tenon_kept_weight_view(a->w, a->w_quant, &w, reason) ? reason->text : NULL;
 }
 
 extern const tenon_kernel tenon_ref_moe_matmul;

@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pack_weights: the header, then the checkpoint's tensors one after another, each compact and
  * aligned. */
+#include "compact_copy.h"
+#include "kept_blob.h"
 #include "progress.h"
-#include "ref_weights.h"
 
 static int32_t describe(const tenon_pack_weights_args *a, tenon_blob_header *header,
                         tenon_error *error) {
-    tenon_weight_view view;
     tenon_reason why;
-    int32_t status = tenon_weight_view_from(a->w, a->w_quant, &view, &why);
+    const int32_t status = tenon_kept_describe(a->w, a->w_quant, a->compute, header, &why);
     if (status)
         return tenon_fail(error, status, TENON_OP_PACK_WEIGHTS, -1, "pack_weights: w: %s",
                           why.text);
-    tenon_blob_describe(header, a->w, a->w_quant, &view, TENON_BACKEND_CPU, TENON_REF_LAYOUT,
-                        a->compute);
-    tenon_blob_place_parts(header);
     return TENON_OK;
 }
 

@@ -12,7 +12,7 @@
 #include "gguf_encode.h"
 #include "quantize_rule.h"
 #include "ref_tensor.h"
-#include "ref_weights.h"
+#include "kept_blob.h"
 
 /* ---- where things lie ---- */
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dequantize of every format: rows shared among the threads, each decoded a few hundred columns at
- * a time (row_decode/). */
+/* dequantize of every format, also of blobs that keep the checkpoint's tensors: rows shared among
+ * the threads, each decoded a few hundred columns at a time (row_decode/). */
 #include "cpu_backend.h"
+#include "kept_blob.h"
 #include "row_decode.h"
 
 /* Some 30 microseconds: less is not worth waking another thread. */
@@ -10,7 +11,7 @@ enum { TASK_ELEMENTS = 1 << 16 };
 static const char *why_not(const tenon_problem *problem, tenon_reason *reason) {
     const tenon_dequantize_args *a = problem->args;
     tenon_weight_view view;
-    return tenon_weight_view_from(a->q, a->q_quant, &view, reason) ? reason->text : NULL;
+    return tenon_kept_weight_view(a->q, a->q_quant, &view, reason) ? reason->text : NULL;
 }
 
 typedef struct dequantize_call {
@@ -58,9 +59,15 @@ static int32_t run(const tenon_kernel_plan *plan, const void *args, tenon_error 
                             .decoder = tenon_row_decoder_for(plan->kernel->needs),
                             .type = tenon_number_of(a->x->dtype)};
     tenon_reason reason;
-    const int32_t status = tenon_weight_view_from(a->q, a->q_quant, &call.q, &reason);
+    const int32_t status = tenon_kept_weight_view(a->q, a->q_quant, &call.q, &reason);
     if (status)
         return tenon_fail(error, status, TENON_OP_DEQUANTIZE, -1, "dequantize: q: %s", reason.text);
+    /* Of a blob it is the header that says the shape, and this may be another blob. */
+    const int64_t x_experts = a->x->ndim == 3 ? a->x->shape[0] : 1;
+    if (call.q.k != a->x->shape[a->x->ndim - 1] || call.q.experts != x_experts)
+        return tenon_fail(error, TENON_STATUS_INVALID_ARGUMENT, TENON_OP_DEQUANTIZE, -1,
+                          "dequantize: q: k=%lld and %lld experts, not those of x",
+                          (long long)call.q.k, (long long)call.q.experts);
     call.rows = a->x->ndim == 3 ? a->x->shape[0] * a->x->shape[1] : a->x->shape[0];
     const int64_t cols = call.q.k > 0 ? call.q.k : 1;
     call.rows_per_task = cols < TASK_ELEMENTS ? TASK_ELEMENTS / cols : 1;

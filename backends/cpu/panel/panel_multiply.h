@@ -32,6 +32,7 @@ typedef struct tenon_panel_weights {
     int32_t beside;               /* unpacked only: units are put together from `view` */
     int32_t decoded;              /* .. or from the view's values, which it knows of every format */
     tenon_weight_view view;
+    int32_t kept; /* unpacked, but in a blob that keeps the tensors (kept_blob.h) */
 
     /* Scales that are not in the units: value = element * scale of its column and of its group of
      * group_units along k. groups 0: none. */

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "kept_blob.h"
 #include "panel_order.h"
 #include "panel_source.h"
 #include "panel_unpack.h"
@@ -93,11 +94,25 @@ void tenon_panel_describe(const tenon_panel_weights *w, tenon_blob_header *heade
     }
 }
 
+/* Sizes that multiply to no more than a blob can have, whatever a header says. */
+static bool is_countable(const tenon_blob_header *h, int64_t experts) {
+    const int64_t *words = h->layout_words;
+    const int64_t counts[] = {h->n, h->k, experts, words[2], words[3], words[4]};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        if (counts[i] < 0 || counts[i] > (int64_t)1 << 40) return false;
+    const int64_t panel_bytes =
+        tenon_panel_bytes((tenon_panel_kind)words[0], words[4] ? words[4] : h->k) +
+        words[2] * TENON_PANEL_COLS * 4;
+    int64_t panels, bytes;
+    return !__builtin_mul_overflow(experts, tenon_panel_count(h->n), &panels) &&
+           !__builtin_mul_overflow(panels, panel_bytes, &bytes) && (uint64_t)bytes <= h->blob_bytes;
+}
+
 /* The header says what tenon_panel_describe would have. */
 static bool is_consistent(const tenon_blob_header *h, int64_t experts) {
     const int64_t kind = h->layout_words[0], scale_type = h->layout_words[1];
     if (kind < 0 || kind >= TENON_PANEL_KIND_COUNT || scale_type < 0 ||
-        scale_type > TENON_PANEL_TYPE_F16 || h->n < 0 || h->k < 0 || experts < 0)
+        scale_type > TENON_PANEL_TYPE_F16 || !is_countable(h, experts))
         return false;
     const int64_t groups = h->layout_words[2], group_units = h->layout_words[3];
     const int64_t units = tenon_panel_units((tenon_panel_kind)kind, h->k);
@@ -157,13 +172,40 @@ const char *tenon_panel_blob_from(const DLTensor *w, tenon_panel_weights *out,
     return NULL;
 }
 
+/* A blob that keeps the checkpoint's tensors: they are taken like weights that were not packed. */
+static const char *kept_from(const DLTensor *w, tenon_panel_weights *out, tenon_blob_header *header,
+                             tenon_reason *reason) {
+    const tenon_blob_header *h;
+    tenon_blob_tensors parts;
+    tenon_weight_view view;
+    if (tenon_kept_open(w, &h, &parts, &view, reason)) return reason->text;
+    const char *why =
+        tenon_panel_weights_from(&parts.tensor[TENON_BLOB_W], &parts.quant, out, header, reason);
+    *header = *h;
+    out->kept = 1;
+    return why;
+}
+
 const char *tenon_panel_weights_from(const DLTensor *w, const tenon_quant *quant,
                                      tenon_panel_weights *out, tenon_blob_header *header,
                                      tenon_reason *reason) {
-    if (quant && quant->format == TENON_FORMAT_PACKED)
+    if (tenon_is_packed(quant)) {
+        const tenon_blob_header *h;
+        if (tenon_blob_open(tenon_data(w), (uint64_t)w->shape[0], &h, reason)) return reason->text;
+        if (tenon_is_kept(h)) return kept_from(w, out, header, reason);
         return tenon_panel_blob_from(w, out, header, reason);
+    }
     if (!tenon_panel_rows_from(w, quant, out, reason)) return NULL;
     return decoded_from(w, quant, out, reason);
+}
+
+/* Everything but the address, the contents and their checksums. */
+static bool is_as_planned(const tenon_blob_header *h, const tenon_blob_header *planned) {
+    enum { COMPARED = offsetof(tenon_blob_header, blob_bytes) };
+    return (uintptr_t)h % 64 == 0 && !memcmp(h->magic, planned->magic, sizeof h->magic) &&
+           h->version == planned->version && h->header_bytes == planned->header_bytes &&
+           !memcmp((const char *)h + COMPARED, (const char *)planned + COMPARED,
+                   sizeof *h - COMPARED);
 }
 
 int32_t tenon_panel_weights_at(const tenon_panel_weights *planned, const tenon_blob_header *header,
@@ -171,18 +213,24 @@ int32_t tenon_panel_weights_at(const tenon_panel_weights *planned, const tenon_b
                                tenon_panel_weights *out, tenon_reason *reason) {
     *out = *planned;
     out->data = tenon_data(w);
-    if (!planned->packed && (planned->beside || planned->decoded || planned->groups))
+    if (!planned->packed && !planned->kept) {
+        if (!planned->beside && !planned->decoded && !planned->groups) return TENON_OK;
         return tenon_weight_view_from(w, quant, &out->view, reason);
-    if (!planned->packed) return TENON_OK;
+    }
     const tenon_blob_header *h = (const tenon_blob_header *)(const void *)out->data;
-    enum { COMPARED = offsetof(tenon_blob_header, blob_bytes) };
-    out->data += header->header_bytes;
-    set_scales(out);
-    if ((uintptr_t)h % 64 == 0 && !memcmp(h->magic, header->magic, sizeof h->magic) &&
-        h->version == header->version && h->header_bytes == header->header_bytes &&
-        !memcmp((const char *)h + COMPARED, (const char *)header + COMPARED, sizeof *h - COMPARED))
+    if (!is_as_planned(h, header)) {
+        tenon_decline(reason,
+                      "the blob at %p is not of the planned kind and shape (n=%lld, k=%lld)",
+                      (const void *)h, (long long)header->n, (long long)header->k);
+        return TENON_STATUS_INVALID_ARGUMENT;
+    }
+    if (planned->packed) {
+        out->data += header->header_bytes;
+        set_scales(out);
         return TENON_OK;
-    tenon_decline(reason, "the blob at %p is not of the planned kind and shape (n=%lld, k=%lld)",
-                  (const void *)h, (long long)header->n, (long long)header->k);
-    return TENON_STATUS_INVALID_ARGUMENT;
+    }
+    tenon_blob_tensors parts;
+    tenon_blob_tensors_of(h, &parts);
+    out->data = tenon_data(&parts.tensor[TENON_BLOB_W]);
+    return tenon_weight_view_from(&parts.tensor[TENON_BLOB_W], &parts.quant, &out->view, reason);
 }

@@ -30,7 +30,7 @@ const char *tenon_panel_blob_from(const DLTensor *w, tenon_panel_weights *out,
                                   tenon_blob_header *header, tenon_reason *reason);
 
 /* Either, as the descriptor says; and whatever else a view can be made of, which is then decoded to
- * f32 on the way. */
+ * f32 on the way. A blob that keeps the checkpoint's tensors is taken for them. */
 const char *tenon_panel_weights_from(const DLTensor *w, const tenon_quant *quant,
                                      tenon_panel_weights *out, tenon_blob_header *header,
                                      tenon_reason *reason);
