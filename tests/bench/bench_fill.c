@@ -98,6 +98,25 @@ static void fill_scales(bench_tensor *t, int32_t format, uint64_t *state) {
     }
 }
 
+/* Rows of 512 fp8 latents, 4 scales in f32 and 64 rope values in bf16. Any other bytes would make
+ * logits that are no numbers, and what is measured then is how those are kept apart. */
+static void fill_fp8_ds(bench_tensor *t, uint64_t *state) {
+    enum { LATENT = 512, SCALES = 4, ROPE = 64, ROW = LATENT + 4 * SCALES + 2 * ROPE };
+    const DLDataType e4m3fn = {kDLFloat8_e4m3fn, 8, 1};
+    uint8_t *row = bench_data(t);
+    for (size_t left = t->bytes / ROW; left > 0; left--, row += ROW) {
+        fill_bytes(row, LATENT, e4m3fn, state);
+        for (int i = 0; i < SCALES; i++) {
+            const float scale = (float)(0.01 + 0.01 * fabs(bench_random_signed(state)));
+            memcpy(row + LATENT + 4 * i, &scale, 4);
+        }
+        for (int i = 0; i < ROPE; i++) {
+            const float v = (float)bench_random_signed(state);
+            memcpy(row + LATENT + 4 * SCALES + 2 * i, (const uint8_t *)&v + 2, 2);
+        }
+    }
+}
+
 static bool is_integer(const bench_tensor *t) {
     return t->view.dtype.code == kDLInt && t->view.dtype.bits >= 32;
 }
@@ -151,6 +170,9 @@ void bench_fill_ragged(bench_problem *p, uint64_t seed, bench_lengths_kind lengt
         } else {
             const tenon_quant *quant = descriptor_of(p, t);
             fill_values(t, &state);
+            if (!strcmp(t->info->name, "cache") &&
+                bench_scalar(p, "cache_format") == TENON_MLA_CACHE_FP8_DS)
+                fill_fp8_ds(t, &state);
             if (quant) fill_gguf(t, quant->format, &state);
         }
     }
