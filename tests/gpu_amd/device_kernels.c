@@ -110,3 +110,13 @@ KERNEL(256) spill(GLOBAL float *out) {
 KERNEL(64) forever(GLOBAL volatile float *out) {
     for (;;) out[0] = 1;
 }
+#if !defined(__gfx90a__)
+/* out = in, each wave by way of what another one has brought to LDS */
+static LDS float staged[256] __attribute__((loader_uninitialized));
+KERNEL(256) relay(GLOBAL float *in, GLOBAL float *out) {
+    int wave = __builtin_amdgcn_readfirstlane(LANE / 64), other = (LANE + 64) % 256;
+    __builtin_amdgcn_global_load_lds(in + GROUP * 256 + LANE, staged + wave * 64, 4, 0, 0);
+    BARRIER();
+    out[GROUP * 256 + other] = staged[other];
+}
+#endif

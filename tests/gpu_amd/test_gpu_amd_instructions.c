@@ -233,6 +233,16 @@ static float product_result(float x) {
     return flushes ? flushed(x) : x;
 }
 
+/* 64 bits of elements at one place of the 64 bits (v8, v9) of every step-th lane from first on. */
+static uint64_t of_lanes(const state *v, int first, int step, int bits, int place) {
+    uint64_t result = 0;
+    for (int n = 0; n < 64 / bits; n++) {
+        uint64_t source = two(v->row[8][first + n * step], v->row[9][first + n * step]);
+        result |= (source >> place * bits & ((1ull << bits) - 1)) << n * bits;
+    }
+    return result;
+}
+
 /* ---- the cases ---- */
 
 #define VALUES                                                                                     \
@@ -246,6 +256,7 @@ static float product_result(float x) {
         (void)s2, (void)s6, (void)s7;                                                              \
     (void)ss0, (void)ss1, (void)vcc, (void)exec, (void)scc
 #define at(r, l)              v->row[8 + (r)][(l) & 63]
+#define word(byte)            v->row[(byte) / 256][(byte) / 4 % 64]
 #define JOIN_NAMES(x, y)      x##y
 #define NAME_AT(prefix, line) JOIN_NAMES(prefix, line)
 #define VALUE_CASE(expression)                                                                     \
@@ -337,7 +348,7 @@ static char *write_source(const char *target, unsigned bit) {
     for (int i = 0; i < CASES; i++)
         if (cases[i].targets & bit)
             EMIT(
-                ".amdhsa_kernel t%d\n .amdhsa_user_sgpr_kernarg_segment_ptr 1\n "
+                ".amdhsa_kernel t%d\n .amdhsa_group_segment_fixed_size 4096\n .amdhsa_user_sgpr_kernarg_segment_ptr 1\n "
                 ".amdhsa_next_free_vgpr 64\n .amdhsa_next_free_sgpr 40\n .amdhsa_accum_offset 64\n "
                 ".amdhsa_kernarg_size 16\n .amdhsa_float_denorm_mode_32 3\n.end_amdhsa_kernel\n",
                 i);
@@ -345,7 +356,7 @@ static char *write_source(const char *target, unsigned bit) {
     for (int i = 0; i < CASES; i++)
         if (cases[i].targets & bit)
             EMIT("  - .name: t%d\n    .symbol: t%d.kd\n    .kernarg_segment_size: 16\n    "
-                 ".group_segment_fixed_size: 0\n    .private_segment_fixed_size: 0\n    "
+                 ".group_segment_fixed_size: 4096\n    .private_segment_fixed_size: 0\n    "
                  ".kernarg_segment_align: 8\n    .wavefront_size: 64\n    .sgpr_count: 40\n    "
                  ".vgpr_count: 64\n    .max_flat_workgroup_size: 64\n",
                  i, i);

@@ -155,8 +155,22 @@ static int check_facts(void) {
 
 /* ---- programs ---- */
 
+/* Formats; or, with blocks, broadcasts of A: cbsz 0, then each cbsz with the first and the last
+ * block. */
 static int variants(const matrix_case *c) {
-    return c->a >= BY_MODIFIER ? 25 : 1;
+    int count = c->a >= BY_MODIFIER ? 25 : 1;
+    for (int blocks = c->blocks; blocks > 1; blocks /= 2) count += 2;
+    return count;
+}
+
+/* Groups of 2^cbsz blocks take A of block abid of the group ("CDNA3 Instruction Set Architecture",
+ * broadcasting of MFMA, and the matrix instruction calculator). */
+static int cbsz_of(const matrix_case *c, int variant) {
+    return c->a >= BY_MODIFIER ? 0 : (variant + 1) / 2;
+}
+
+static int abid_of(const matrix_case *c, int variant) {
+    return variant % 2 ? 0 : (1 << cbsz_of(c, variant)) - 1;
 }
 
 static void types(const matrix_case *c, int variant, element *a, element *b) {
@@ -222,6 +236,8 @@ static char *write_source(const char *target) {
                 EMIT(", v16, v17 op_sel:[%d,%d,0] op_sel_hi:[%d,%d,0]", variant & 1,
                      variant >> 1 & 1, variant >> 2 & 1, variant >> 3 & 1);
             if (c->a >= BY_MODIFIER) EMIT(" cbsz:%d blgp:%d", a - FP8, b - FP8);
+            if (cbsz_of(c, variant))
+                EMIT(" cbsz:%d abid:%d", cbsz_of(c, variant), abid_of(c, variant));
             EMIT("\n s_nop 15\n s_nop 15\n");
             for (int row = 0; row < results(c); row++)
                 EMIT(" global_store_dword v63, v%d, s[6:7]\n s_add_u32 s6, s6, 0x100\n s_addc_u32 "
@@ -283,16 +299,18 @@ static void fill_operand(const matrix_case *c, const char *target, int which, el
         }
 }
 
-static int compare(const char *target, const matrix_case *c, element a, element b) {
+static int compare(const char *target, const matrix_case *c, element a, element b, int variant) {
     for (int lane = 0; lane < LANES; lane++)
         for (int reg = 0; reg < results(c); reg++) {
             int i, j, block;
             result_element(c, lane, reg, &i, &j, &block);
+            int together = 1 << cbsz_of(c, variant),
+                source = block - block % together + abid_of(c, variant);
             float start;
             memcpy(&start, &in[C_ROW + reg][lane], 4);
             double sum = a == I8 ? (int32_t)in[C_ROW + reg][lane] : (double)start, size = fabs(sum);
             for (int k = 0; k < c->k; k++) {
-                double product = operand[0][block][i][k] * operand[1][block][j][k];
+                double product = operand[0][source][i][k] * operand[1][block][j][k];
                 sum += product;
                 size += fabs(product);
             }
@@ -355,7 +373,7 @@ int main(void) {
                     printf("%s: %llu FLOP counted\n", c->name, (unsigned long long)flop);
                     failed++;
                 }
-                failed += compare(targets[t], c, a, b);
+                failed += compare(targets[t], c, a, b, variant);
             }
         gpu_amd_unload(module);
         gpu_amd_close(device);
