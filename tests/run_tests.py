@@ -96,6 +96,25 @@ def run_python(tally, _):
         return
     add_junit(tally, "python", report)
     report.unlink()
+    run_python_rocm(tally)
+
+
+def run_python_rocm(tally):
+    """The operations from Python on the kernels of ROCm, in the interpreter."""
+    report, staged, fake = RESULTS / "python-rocm.xml", BUILD / "tests/rocm/libtenon_staged.so", BUILD / "tests/rocm/fake_hip"
+    if not staged.exists():
+        tally.add("python-rocm", "all", "skipped", "no device code or no interpreter in this build")
+        return
+    for target in ("gfx90a", "gfx942", "gfx950"):
+        done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-rs", f"--junitxml={report}", "-p", "no:cacheprovider", str(ROOT / "tests/python/test_every_operation.py")],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              env={**os.environ, "TENON_BACKEND": "rocm", "TENON_LIBRARY": str(staged), "TENON_STAGED_LIBRARY": str(BUILD / "libtenon.so"),
+                                   "TENON_FAKE_HIP_ARCH": f"{target}:sramecc+:xnack-", "LD_LIBRARY_PATH": str(fake)})
+        if not report.exists():
+            tally.add(f"python-{target}", "pytest", "failed", done.stdout)
+            continue
+        add_junit(tally, f"python-{target}", report)
+        report.unlink()
 
 
 def run_sanitize(tally, _):

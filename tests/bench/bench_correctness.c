@@ -35,6 +35,10 @@ static bool run(const bench_library *library, bench_problem *p, const char *kern
                   : status == TENON_STATUS_INVALID_ARGUMENT ? BENCH_INVALID
                                                             : BENCH_FAILED;
     snprintf(out->detail, sizeof out->detail, "%s", error.text);
+    if (status == TENON_STATUS_UNSUPPORTED && !error.text[0]) {
+        out->status = BENCH_FAILED;
+        snprintf(out->detail, sizeof out->detail, "declined without a reason");
+    }
     return false;
 }
 

@@ -348,7 +348,8 @@ static char *write_source(const char *target, unsigned bit) {
     for (int i = 0; i < CASES; i++)
         if (cases[i].targets & bit)
             EMIT(
-                ".amdhsa_kernel t%d\n .amdhsa_group_segment_fixed_size 4096\n .amdhsa_user_sgpr_kernarg_segment_ptr 1\n "
+                ".amdhsa_kernel t%d\n .amdhsa_group_segment_fixed_size 4096\n "
+                ".amdhsa_user_sgpr_kernarg_segment_ptr 1\n "
                 ".amdhsa_next_free_vgpr 64\n .amdhsa_next_free_sgpr 40\n .amdhsa_accum_offset 64\n "
                 ".amdhsa_kernarg_size 16\n .amdhsa_float_denorm_mode_32 3\n.end_amdhsa_kernel\n",
                 i);

@@ -38,6 +38,10 @@ static int32_t context_create(const tenon_context_options *given, tenon_context 
     if (!context) return fail(error, TENON_STATUS_NO_MEMORY, "staged host: no memory");
     options.backend = TENON_BACKEND_ROCM;
     int32_t status = real->context_create(&options, &context->device, error);
+    /* A backend that could not be opened stays closed for its context: that is another test's. */
+    tenon_device_info first = {.struct_size = sizeof first};
+    if (!status && staged_failures_wanted())
+        for (uint32_t i = 0; !real->probe(context->device, i, &first, NULL);) i++;
     options.backend = TENON_BACKEND_CPU;
     options.trace_path = NULL;
     if (!status) status = real->context_create(&options, &context->cpu, error);
@@ -91,10 +95,16 @@ static int32_t plan_create(tenon_context *context, int32_t op, const void *args,
         if (plan->on_cpu) {
             status = real->plan_create(context->cpu, op, args, options, &plan->real, error);
         } else {
-            status = staged_begin(real, op, args, call, text, sizeof text)
-                         ? real->plan_create(context->device, op, call->args, options, &plan->real,
-                                             error)
-                         : fail(error, TENON_STATUS_INVALID_ARGUMENT, text);
+            const char *wrong = NULL;
+            if (!staged_begin(real, op, args, call, text, sizeof text))
+                status = fail(error, TENON_STATUS_INVALID_ARGUMENT, text);
+            else if (staged_failures_wanted())
+                status = staged_failing_plan(real, context->device, call, op, options, &plan->real,
+                                             error, &wrong);
+            else
+                status =
+                    real->plan_create(context->device, op, call->args, options, &plan->real, error);
+            if (wrong) status = fail(error, TENON_STATUS_INTERNAL, wrong);
             staged_end(call);
         }
     }
@@ -115,7 +125,11 @@ static int32_t run(const tenon_plan *plan, const void *args, tenon_error *error)
     if (!staged_begin(real, plan->op, args, call, text, sizeof text))
         status = fail(error, TENON_STATUS_INVALID_ARGUMENT, text);
     if (!status) {
-        status = real->run(plan->real, call->args, error);
+        const char *wrong = NULL;
+        status = staged_failures_wanted()
+                     ? staged_failing_run(real, plan->real, call, error, &wrong)
+                     : real->run(plan->real, call->args, error);
+        if (wrong) status = fail(error, TENON_STATUS_INTERNAL, wrong);
         if (!staged_collect(call, text, sizeof text) && !status)
             status = fail(error, TENON_STATUS_DEVICE_ERROR, text);
     }

@@ -20,6 +20,14 @@ static bool resolve(void *library, const char *symbol, void *member) {
     return address != NULL;
 }
 
+static staged_fake fake;
+static bool is_fake;
+
+bool staged_hip_is_fake(staged_fake *out) {
+    *out = fake;
+    return is_fake;
+}
+
 bool staged_hip_open(char *text, size_t text_bytes) {
     void *library = dlopen("libamdhip64.so.7", RTLD_NOW);
     if (!library) library = dlopen("libamdhip64.so.6", RTLD_NOW);
@@ -29,6 +37,8 @@ bool staged_hip_open(char *text, size_t text_bytes) {
                  resolve(library, "hipHostFree", (void *)&hip.host_free) &&
                  resolve(library, "hipMemcpy", (void *)&hip.memcpy) &&
                  resolve(library, "hipDeviceSynchronize", (void *)&hip.synchronize);
+    is_fake = resolve(library, "fake_hip_fail_at", (void *)&fake.fail_at) &&
+              resolve(library, "fake_hip_count", (void *)&fake.count);
     if (!found) snprintf(text, text_bytes, "libamdhip64.so: %s", dlerror());
     return found;
 }

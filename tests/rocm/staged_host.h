@@ -4,7 +4,9 @@
  * tensors are copied to device memory, the real library runs there, and what it wrote is copied
  * back. So every test of an operation is a test of the GPU's kernels too, as it stands.
  *
- *   TENON_STAGED_LIBRARY   the real libtenon.so
+ *   TENON_STAGED_LIBRARY    the real libtenon.so
+ *   TENON_STAGED_FAILURES   set: each call of the runtime that a plan or a run makes fails once
+ *                           before it may succeed (needs the fake runtime)
  *
  * Rows whose name begins with ref_ run on the CPU, on the tensors as they are. */
 #ifndef TENON_STAGED_HOST_H
@@ -54,6 +56,19 @@ bool staged_begin(const tenon_api *api, int32_t op, const void *args, staged_cal
 /* Waits, copies back what was written, and checks that nothing else was. */
 bool staged_collect(staged_call *call, char *text, size_t text_bytes);
 void staged_end(staged_call *call);
+/* Inputs and outputs on the device as they were given; false: a copy failed. */
+bool staged_restore(staged_call *call);
+/* No byte on the device differs from what was given. */
+bool staged_is_untouched(const staged_call *call);
+
+/* plan_create and run, with every call of the runtime failing in turn before the one that may
+ * succeed. What they do wrong then is said in *wrong (NULL: nothing). */
+bool staged_failures_wanted(void);
+int32_t staged_failing_plan(const tenon_api *api, tenon_context *context, staged_call *call,
+                            int32_t op, const tenon_plan_options *options, tenon_plan **out,
+                            tenon_error *error, const char **wrong);
+int32_t staged_failing_run(const tenon_api *api, const tenon_plan *plan, staged_call *call,
+                           tenon_error *error, const char **wrong);
 
 /* The few functions of HIP that a host needs; false: there is none. */
 bool staged_hip_open(char *text, size_t text_bytes);
@@ -62,5 +77,11 @@ void staged_hip_release(void *memory, bool of_host);
 int staged_hip_upload(void *to, const void *from, size_t bytes);
 int staged_hip_download(void *to, const void *from, size_t bytes);
 int staged_hip_synchronize(void);
+/* What the fake runtime alone has. */
+typedef struct staged_fake {
+    void (*fail_at)(uint64_t n, bool all);
+    uint64_t (*count)(const char *symbol);
+} staged_fake;
+bool staged_hip_is_fake(staged_fake *out);
 
 #endif /* TENON_STAGED_HOST_H */

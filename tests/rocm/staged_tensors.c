@@ -150,6 +150,29 @@ bool staged_begin(const tenon_api *api, int32_t op, const void *args, staged_cal
     return true;
 }
 
+bool staged_restore(staged_call *c) {
+    for (int i = 0; i < c->n_blocks; i++) {
+        const staged_block *b = &c->block[i];
+        if (staged_hip_upload(b->memory + b->offset, b->first, (size_t)(b->end - b->first)))
+            return false;
+    }
+    if (c->fault) *c->fault = *c->given_fault;
+    return true;
+}
+
+bool staged_is_untouched(const staged_call *c) {
+    for (int i = 0; i < c->n_blocks; i++) {
+        const staged_block *b = &c->block[i];
+        const size_t bytes = (size_t)(b->end - b->first);
+        char *copy = malloc(bytes);
+        const bool same = copy && !staged_hip_download(copy, b->memory + b->offset, bytes) &&
+                          !memcmp(copy, b->first, bytes);
+        free(copy);
+        if (!same) return false;
+    }
+    return !c->fault || !memcmp(c->fault, c->given_fault, sizeof *c->fault);
+}
+
 bool staged_collect(staged_call *c, char *text, size_t text_bytes) {
     if (staged_hip_synchronize()) return fails(text, text_bytes, "a kernel failed");
     for (int i = 0; i < c->n_blocks; i++) {
