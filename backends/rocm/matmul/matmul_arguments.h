@@ -38,6 +38,7 @@ typedef struct matmul_operand {
     uint32_t format, number; /* TENON_FORMAT_*, tenon_number */
     uint32_t group_rows, group_cols, col_groups;
     uint32_t global_divides;
+    uint32_t gptq; /* zero points are stored less one */
 } matmul_operand;
 
 typedef struct matmul_arguments {

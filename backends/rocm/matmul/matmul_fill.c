@@ -75,7 +75,8 @@ static matmul_operand operand_of(const tenon_weight_view *v) {
                         .group_rows = (uint32_t)v->group_rows,
                         .group_cols = (uint32_t)v->group_cols,
                         .col_groups = (uint32_t)v->col_groups,
-                        .global_divides = (uint32_t)v->global_divides};
+                        .global_divides = (uint32_t)v->global_divides,
+                        .gptq = v->format == TENON_FORMAT_INT4_GPTQ};
     o.scale.swizzled = (uint32_t)v->scale_swizzled;
     return o;
 }

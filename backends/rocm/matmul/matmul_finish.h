@@ -27,7 +27,7 @@ DEVICE float erf_f32(float x) {
     if (!(magnitude < 4)) return is_nan(x) ? x : __builtin_copysignf(1, x);
     /* erfc(x) = exp(-x^2) / sqrt(pi) / (x + (1/2) / (x + 1 / (x + (3/2) / (x + ..)))) */
     float fraction = magnitude;
-#pragma unroll
+#pragma unroll 1
     for (int i = 40; i > 0; i--) fraction = magnitude + 0.5f * (float)i / fraction;
     const float tail = exp2_f32(-DEVICE_LOG2_E * square) * 0.5641895835477563f / fraction;
     return __builtin_copysignf(1 - tail, x);

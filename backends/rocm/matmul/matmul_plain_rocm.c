@@ -3,7 +3,7 @@
 #include "matmul_fill.h"
 #include "rocm_launch.h"
 
-static const char *const symbols[] = {"matmul_plain", NULL};
+static const char *const symbols[] = {"matmul_any", NULL};
 
 static const char *why_not(const tenon_problem *problem, tenon_reason *reason) {
     const matmul_call call = tenon_rocm_matmul_call(problem->op, problem->args);

@@ -9,6 +9,15 @@
 #include "device/device_reduce.h"
 #include "matmul_arguments.h"
 
+/* The arguments, read anew: kept in registers over the loops, there would be more of them than
+ * registers. The compiler may not know that the address is always the same. */
+DEVICE matmul_arguments arguments_again(void) {
+    typedef __attribute__((address_space(4))) const matmul_arguments *constant_arguments;
+    constant_arguments p = (constant_arguments)__builtin_amdgcn_kernarg_segment_ptr();
+    __asm__ volatile("" : "+s"(p));
+    return *p;
+}
+
 /* The block's rows: `count` of them from `first` on, of one expert. */
 typedef struct matmul_block {
     uint32_t expert, first, count;
