@@ -48,7 +48,8 @@ static const char *row_declines(const char *what, const tenon_weight_view *v, in
     if (v->k_stride != k_stride && v->k > 1)
         return tenon_decline(reason, "%s: %lld bytes between neighbours of a row, loads need %lld",
                              what, (long long)v->k_stride, (long long)k_stride);
-    if ((uintptr_t)v->data % 16 || v->n_stride % 16 || v->expert_stride % 16)
+    if ((uintptr_t)v->data % 16 || (v->n > 1 && v->n_stride % 16) ||
+        (v->experts > 1 && v->expert_stride % 16))
         return tenon_decline(reason,
                              "%s: rows %lld bytes apart, or their first, are not on 16 bytes", what,
                              (long long)v->n_stride);
