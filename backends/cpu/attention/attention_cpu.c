@@ -136,6 +136,9 @@ static tenon_attention_cache cache_of(const tenon_attention_args *a, const cache
         return c;
     }
     c.stage = stage_of(a, cache, engine);
+    if (c.stage.decode && !is_latent(a) && d % TENON_ROW_DECODE_STEP == 0)
+        c.words = engine->decoders->words[stored_type(a, cache)];
+    c.integers = stored_type(a, cache) == TENON_NUMBER_I8;
     c.type = engine->pairs ? TENON_NUMBER_BF16 : TENON_NUMBER_F32;
     return c;
 }
@@ -256,6 +259,7 @@ int32_t tenon_attention_cpu_run(const tenon_kernel_plan *plan, const tenon_atten
         .slot_rows = (int32_t)l.slot_rows,
     };
     job.one_cache = is_one_cache(args);
+    if (job.one_cache) job.k.words = job.v.words = NULL; /* staged once for both */
     if (!is_float(job.q_type))
         job.q_convert =
             engine->converters

@@ -76,6 +76,8 @@ typedef struct tenon_attention_cache {
     int32_t row_bytes; /* of a head's row in memory, or of a native group */
     tenon_number type; /* of the rows that are multiplied or packed, staged where they are */
     tenon_attention_stage stage;
+    tenon_code_words words; /* not NULL: few rows multiply the codes without staging them */
+    bool integers;          /* the codes are int8 */
     const DLTensor *scale;
 } tenon_attention_cache;
 

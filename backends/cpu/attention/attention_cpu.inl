@@ -12,6 +12,7 @@
 #include "attention_direct.inl"
 #include "attention_native.inl"
 #include "attention_staging.inl"
+#include "attention_codes.inl"
 
 /* 2^x for x <= 0: 2^n (1 + r p(r)), |r| <= 1/2, relative error 1.6e-7; exactly 1 at 0; 0 below
  * -125; NaN stays. */
@@ -64,6 +65,7 @@ static void load_queries(const tenon_attention_job *job, const tenon_attention_b
                 unpack_row(row, job->d_qk, (float *)out, TENON_NUMBER_F16);
             else
                 unpack_row(row, job->d_qk, (float *)out, TENON_NUMBER_BF16);
+            if (multiplies_codes(&job->k, block)) order_as_codes(out, job->q_stride);
         }
 }
 

@@ -4,21 +4,21 @@
  * next tile's keys do. Included by attention_cpu.inl.
  */
 
-/* Positions below `end` of the tile; dot_any takes V_LANES of them. */
-/* Positions that are staged at a time: a multiple of what dot_any takes. */
-enum { STAGED_SPAN = 16 };
-
+/* Positions below `end` of the tile; dot_any takes V_LANES of them. Every step of d asks for as
+ * many lines: asking for many at once stops what is worked on. */
 static void short_logits(const tenon_attention_job *job, const tenon_attention_block *block,
                          const uint8_t *const *rows, int32_t end, int32_t n_lines,
                          const tenon_attention_scratch *scratch, ahead_of *ahead) {
     const tenon_attention_cache *k = &job->k;
     const int32_t n_rows = block->n_rows, n_heads = block->n_heads;
+    const bool codes = multiplies_codes(k, block), staged = k->stage.convert && !codes;
     const int32_t step = positions_of_block(n_rows), n_steps = (end + step - 1) / step;
     const int32_t calls =
-        n_heads * (job->native ? (n_rows + 3) / 4 * (job->d_qk + 7) / 8 * (V_LANES == 16 ? 1 : 4)
-                               : n_steps * ((n_rows + 3) / 4));
-    const int32_t lines = n_lines / calls + 1;
-    const bool staged = k->stage.convert;
+        n_heads * (job->native
+                       ? (n_rows + 3) / 4 * (job->d_qk + 7) / 8 * (V_LANES == 16 ? 1 : 4)
+                       : n_steps * ((n_rows + 3) / 4) *
+                             (codes ? job->d_qk / CODES : (job->d_qk + DOT_STEP - 1) / DOT_STEP));
+    const int32_t lines = (n_lines + calls - 1) / calls;
     const int32_t d = staged ? (job->d_qk + DOT_STEP - 1) & ~(DOT_STEP - 1) : job->d_qk;
     const uint8_t *shifted[TILE];
     if (job->native || job->one_cache) {
@@ -41,7 +41,7 @@ static void short_logits(const tenon_attention_job *job, const tenon_attention_b
     }
     /* In the order of memory: some positions of all heads, or of one head after the other. */
     const bool heads_inner = k->stride[2] < k->stride[1];
-    const int32_t span = staged ? STAGED_SPAN : step, n_spans = (end + span - 1) / span;
+    const int32_t span = staged || codes ? STAGED_SPAN : step, n_spans = (end + span - 1) / span;
     for (int32_t i = 0; i < n_spans * n_heads; i++) {
         const int32_t h = heads_inner ? i % n_heads : i / n_spans,
                       t = (heads_inner ? i / n_heads : i % n_spans) * span;
@@ -49,8 +49,12 @@ static void short_logits(const tenon_attention_job *job, const tenon_attention_b
         float *logits = scratch->logits + (int64_t)h * n_rows * TILE + t;
         shift_rows(rows + t, span, h * k->stride[2], scratch->zeros, shifted);
         if (staged) stage_rows(job, k, shifted, span, scratch->zeros, scratch->staged, shifted);
-        for (int32_t s = 0; s < span && t + s < end; s += step)
-            dot_any(shifted + s, q, job->q_stride, d, n_rows, logits + s, ahead, lines, k->type);
+        if (codes)
+            dot_codes(k, shifted, q, job->q_stride, n_rows, logits, ahead, lines);
+        else
+            for (int32_t s = 0; s < span && t + s < end; s += step)
+                dot_any(shifted + s, q, job->q_stride, d, n_rows, logits + s, ahead, lines,
+                        k->type);
     }
 }
 
@@ -62,13 +66,13 @@ static void side_by_side_values(const tenon_attention_job *job, const tenon_atte
                                 const tenon_attention_state *state, ahead_of *ahead) {
     enum { NEAR_BYTES = 16 * 1024 };
     const int32_t bytes = block->n_heads * job->v.row_bytes, n_rows = block->n_rows;
-    const bool staged = job->v.stage.convert;
+    const bool codes = multiplies_codes(&job->v, block), staged = job->v.stage.convert && !codes;
     const int32_t d = staged ? (job->d_v + DOT_STEP - 1) & ~(DOT_STEP - 1) : job->d_v;
     int32_t step = TILE;
     while (step > 4 && step * bytes > NEAR_BYTES) step /= 2;
-    const int32_t width = (n_rows > 2 ? FEW_VECTORS : MANY_VECTORS) * V_LANES;
-    const int32_t asks = (n_rows + 3) / 4 * ((job->d_v + width - 1) / width) * ((step + 7) / 8);
-    const int32_t lines = step * ((job->v.row_bytes + 63) / 64) / asks + 1;
+    const int32_t width = (n_rows > 2 || codes ? FEW_VECTORS : MANY_VECTORS) * V_LANES;
+    const int32_t asks = (n_rows + 3) / 4 * ((job->d_v + width - 1) / width) * (step / 2);
+    const int32_t lines = (step * ((job->v.row_bytes + 63) / 64) + asks - 1) / asks;
     const uint8_t *shifted[TILE];
     for (int32_t t = 0; t < end; t += step) {
         const int32_t n = ((end - t < step ? end - t : step) + 1) & ~1;
@@ -80,8 +84,12 @@ static void side_by_side_values(const tenon_attention_job *job, const tenon_atte
             shift_rows(rows + t, n, h * job->v.stride[2], scratch->zeros, shifted);
             if (staged)
                 stage_rows(job, &job->v, shifted, n, scratch->zeros, scratch->staged, shifted);
-            add_any(shifted, n, weights, state->out + (int64_t)row * job->out_stride,
-                    job->out_stride, d, n_rows, ahead, lines, job->v.type);
+            float *out = state->out + (int64_t)row * job->out_stride;
+            if (codes)
+                add_codes(&job->v, shifted, n, weights, out, job->out_stride, n_rows, ahead, lines);
+            else
+                add_any(shifted, n, weights, out, job->out_stride, d, n_rows, ahead, lines,
+                        job->v.type);
         }
     }
 }
@@ -100,6 +108,11 @@ static void short_values(const tenon_attention_job *job, const tenon_attention_b
     if (job->native && !apart && first == 0 && end == TILE) {
         add_groups(shifted, weights, head->state.out, job->out_stride, job->d_v, n_rows, ahead,
                    lines);
+        return;
+    }
+    if (multiplies_codes(v, block) && !apart) {
+        add_codes(v, shifted, n_positions, weights, head->state.out, job->out_stride, n_rows, ahead,
+                  lines);
         return;
     }
     if (v->stage.convert) {
@@ -140,8 +153,9 @@ static void find_either(const tenon_attention_job *job, const tenon_attention_ca
         find_rows(job, cache, block, tile, first, last, zeros, rows);
 }
 
-/* How far ahead: longer than memory takes, short enough to stay in the first-level cache. */
-enum { AHEAD_LINES = 128 };
+/* How far ahead: longer than memory takes, short enough to stay in the first-level cache. With half
+ * of it decode takes a third longer or more. */
+enum { AHEAD_LINES = 256 };
 
 /* bf16 pairs leave sums in the order of the zip. */
 static void restore_order(const tenon_attention_job *job, int32_t n_rows, float *out) {
@@ -204,15 +218,18 @@ static void accumulate_short(const tenon_attention_job *job, const tenon_attenti
                 .state = rows_from(job, state, row)};
             soften_rows(job, block, tile, &head);
             if (side_by_side) continue;
-            /* The values of a head ask about that many times. */
+            /* The values of a head ask that many times, once for each pair of positions. */
             const int32_t width = (n_rows > 2 ? FEW_VECTORS : MANY_VECTORS) * V_LANES;
             const int32_t calls =
-                n_heads * ((n_rows + 3) / 4) * (TILE / 8) * ((job->d_v + width - 1) / width);
+                n_heads * ((n_rows + 3) / 4) * (TILE / 2) * ((job->d_v + width - 1) / width);
             short_values(job, block, h, v_rows, seen_first, seen_end, apart, &head, scratch, &ahead,
-                         lines_of(&keys) / calls + 1);
+                         (lines_of(&keys) + calls - 1) / calls);
         }
         if (side_by_side) side_by_side_values(job, block, v_rows, seen_end, scratch, state, &ahead);
         if (last) break;
     }
-    if (!job->native && !apart) restore_order(job, n_heads * n_rows, state->out);
+    if (multiplies_codes(&job->v, block) && !apart)
+        restore_order_of_codes(state->out, (int64_t)n_heads * n_rows * job->out_stride);
+    else if (!job->native && !apart)
+        restore_order(job, n_heads * n_rows, state->out);
 }

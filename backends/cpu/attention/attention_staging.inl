@@ -4,6 +4,8 @@
  * weights. Included by attention_cpu.inl.
  */
 enum { STAGED_BYTES = PACKED_PAIRS ? 2 : 4 };
+/* Positions of short sequences that are staged at a time: a multiple of what dot_any takes. */
+enum { STAGED_SPAN = 16 };
 #define STAGED_TYPE (PACKED_PAIRS ? TENON_NUMBER_BF16 : TENON_NUMBER_F32)
 
 /* The first n elements of a row of e4m3fn groups with their scales, then bf16. */

@@ -150,4 +150,7 @@ const tenon_row_decoders tenon_row_decoders_x86_avx512vnni = {
              [TENON_NUMBER_E5M2] = decode_E5M2,
              [TENON_NUMBER_E5M2FNUZ] = decode_E5M2FNUZ,
              [TENON_NUMBER_I8] = decode_I8},
+    .words = {[TENON_NUMBER_E4M3FN] = table_E4M3FN,
+              [TENON_NUMBER_E5M2] = table_E5M2,
+              [TENON_NUMBER_I8] = table_I8},
     .fp8_ds = decode_fp8_ds};

@@ -13,8 +13,13 @@ enum { TENON_ROW_DECODE_STEP = 64 };
 typedef void (*tenon_rows_decode_fn)(uint16_t *out, int64_t out_stride, const uint8_t *const *rows,
                                      int32_t n_rows, int32_t n);
 
+/* The bf16 of codes by the low 7 bits of their magnitude: low bytes, then high bytes; bit 7 of the
+ * code is the sign. int8 codes are made positive first; there -128 has no entry. */
+typedef const uint8_t (*tenon_code_words)[128];
+
 typedef struct tenon_row_decoders {
     tenon_rows_decode_fn from[TENON_ROW_TYPES]; /* by tenon_number; NULL: none */
+    tenon_code_words words[TENON_ROW_TYPES];    /* NULL: none, or more than a table is needed */
     tenon_rows_decode_fn
         fp8_ds; /* the first n elements of FP8_DS rows, times their scales, rounded */
 } tenon_row_decoders;

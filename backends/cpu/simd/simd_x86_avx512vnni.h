@@ -40,4 +40,38 @@ V_INLINE void vi32_words_of_fnuz(v_table128 table, vi32 codes, vi32 *first, vi32
     *second = _mm512_mask_mov_epi16(*second, _mm512_cmpeq_epi16_mask(*second, minus_zero), nan);
 }
 
+/* 64 codes to 64 words: table[code & 127] with bit 7 of the code on top; integers (a constant):
+ * of int8, by magnitude. words[0] has of each 16 codes the first 8, words[1] the others. */
+#define V_HAS_WORDS_OF_BYTES 1
+V_INLINE void vi32_words_of_bytes(v_table128 table, vi32 codes, const int integers, vi32 words[2]) {
+    const __m512i sign = _mm512_set1_epi8((char)0x80);
+    const __m512i index = integers ? _mm512_abs_epi8(codes) : codes;
+    const __m512i low = _mm512_permutex2var_epi8(table.low[0], index, table.low[1]);
+    __m512i high =
+        _mm512_ternarylogic_epi32(_mm512_permutex2var_epi8(table.high[0], index, table.high[1]),
+                                  codes, sign, 0xf8); /* a | (b & c) */
+    if (integers) /* -128 is bf16 0xc300, and finds the word of 0 */
+        high = _mm512_mask_mov_epi8(high, _mm512_cmpeq_epi8_mask(codes, sign),
+                                    _mm512_set1_epi8((char)0xc3));
+    words[0] = _mm512_unpacklo_epi8(low, high);
+    words[1] = _mm512_unpackhi_epi8(low, high);
+}
+/* The bytes of a and b in turns: out[0] has of each 16 the first 8. */
+V_INLINE void vi32_zip8(vi32 a, vi32 b, vi32 out[2]) {
+    out[0] = _mm512_unpacklo_epi8(a, b);
+    out[1] = _mm512_unpackhi_epi8(a, b);
+}
+/* Four vectors of floats in the order that vi32_zip8 and then vi32_words_of_bytes leave pairs in,
+ * back to order: lane 4 i + j of x[k] changes places with lane 4 k + j of x[i]. */
+V_INLINE void vf32_zip8_order_back(vf32 x[4]) {
+    const vf32 a = _mm512_shuffle_f32x4(x[0], x[1], 0x44),
+               b = _mm512_shuffle_f32x4(x[0], x[1], 0xee),
+               c = _mm512_shuffle_f32x4(x[2], x[3], 0x44),
+               d = _mm512_shuffle_f32x4(x[2], x[3], 0xee);
+    x[0] = _mm512_shuffle_f32x4(a, c, 0x88);
+    x[1] = _mm512_shuffle_f32x4(a, c, 0xdd);
+    x[2] = _mm512_shuffle_f32x4(b, d, 0x88);
+    x[3] = _mm512_shuffle_f32x4(b, d, 0xdd);
+}
+
 #endif
