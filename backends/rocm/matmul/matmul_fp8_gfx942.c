@@ -4,5 +4,5 @@
 #include "matmul_stream.h"
 #include "matmul_tile.h"
 
-MATMUL_KERNELS(matmul_fp8, KIND_FP8, 0)
+MATMUL_KERNELS(matmul_fp8, KIND_FP8, 0, 2)
 MATMUL_PLAIN_KERNEL

@@ -145,14 +145,38 @@ DEVICE void load_w(const matmul_arguments *a, const matmul_kind kind, const w_ro
 DEVICE bool kind_has_scales(const matmul_kind kind) {
     return kind == KIND_INT4 || kind == KIND_INT4_K || kind == KIND_FP8_W || kind == KIND_FP8;
 }
-DEVICE int64_t scale_base(const matmul_operand *o, uint32_t expert, uint32_t row) {
-    return expert * o->scale.expert_stride + row / o->group_rows * o->scale.row_stride;
+DEVICE uint32_t scale_base(const matmul_operand *o, uint32_t expert, uint32_t row) {
+    return (uint32_t)(expert * o->scale.expert_stride + row / o->group_rows * o->scale.row_stride);
 }
-DEVICE float chunk_scale(const matmul_operand *o, int64_t base, uint32_t chunk) {
+DEVICE float chunk_scale(const matmul_operand *o, uint32_t base, uint32_t chunk) {
     if (!o->scale.data) return 1;
-    const int64_t at = base + chunk * CHUNK / o->group_cols * o->scale.col_stride;
+    const uint32_t at = base + chunk * CHUNK / o->group_cols * (uint32_t)o->scale.col_stride;
     return o->scale.number == TENON_NUMBER_E8M0 ? e8m0_to_f32(o->scale.data[at])
                                                 : load_float(o->scale.data, at, o->scale.number);
+}
+
+/* ---- e4m3fn on gfx942, whose instructions read e4m3fnuz ----
+ * A code of one is half as much in the other, but for minus zero and the NaNs: these are moved, and
+ * the scales doubled. */
+DEVICE bool is_foreign_fp8(const matmul_operand *o) {
+#if defined(__gfx942__)
+    return o->number == TENON_NUMBER_E4M3FN;
+#else
+    (void)o;
+    return false;
+#endif
+}
+DEVICE uint32_t fnuz_codes(uint32_t codes) {
+    const uint32_t tops = 0x80808080u, magnitude = codes & ~tops;
+    const uint32_t nonzero = (magnitude + 0x7f7f7f7fu) & tops;
+    const uint32_t nan = (magnitude + 0x01010101u) & tops;
+    return ((magnitude | (codes & nonzero)) & ~(nan - (nan >> 7))) | nan;
+}
+DEVICE u32x4 native_fp8(const matmul_operand *o, u32x4 codes) {
+    if (!is_foreign_fp8(o)) return codes;
+#pragma unroll
+    for (int i = 0; i < 4; i++) codes[i] = fnuz_codes(codes[i]);
+    return codes;
 }
 
 /* ---- eight numbers of 16 bits ---- */
@@ -229,6 +253,8 @@ DEVICE u32x4 decode_w(const matmul_arguments *a, const matmul_kind kind, const u
     case KIND_FP8_W:
         return decode_fp8(number, raw->q[j / 2][2 * (j % 2)], raw->q[j / 2][2 * (j % 2) + 1],
                           a->w.number == TENON_NUMBER_E4M3FNUZ);
+    case KIND_FP8:
+        return native_fp8(&a->w, raw->q[j]);
     default:
         return raw->q[j];
     }
@@ -305,14 +331,25 @@ DEVICE bool kind_is_scaled(const matmul_kind kind) {
     return kind == KIND_MXFP8 || kind == KIND_MXFP4;
 }
 
+/* Of KIND_FP8: what the instructions make of the codes is to be multiplied with;
+ * f32 scales. */
+DEVICE float fp8_scale(const matmul_operand *o, uint32_t base, uint32_t chunk) {
+    float scale = 1;
+    if (o->scale.data)
+        scale = ((TENON_GLOBAL const float *)o->scale
+                     .data)[base + chunk * CHUNK / o->group_cols * (uint32_t)o->scale.col_stride];
+    return is_foreign_fp8(o) ? 2 * scale : scale;
+}
+
 /* The scales of a row of x: of chunks, or the code of the lane's 32 columns. */
-DEVICE int64_t x_scale_base(const matmul_arguments *a, uint32_t row) {
+DEVICE uint32_t x_scale_base(const matmul_arguments *a, uint32_t row) {
     const uint32_t table = a->max_rows ? row / a->max_rows : 0;
     return scale_base(&a->x, table, row - table * a->max_rows);
 }
-DEVICE uint32_t x_scale_code(const matmul_arguments *a, int64_t base, uint32_t chunk) {
+DEVICE uint32_t x_scale_code(const matmul_arguments *a, uint32_t base, uint32_t chunk) {
     const uint32_t block = chunk * 4 + lane_id() / 16;
-    return block * 32 < a->k ? a->x.scale.data[base + block * a->x.scale.col_stride] : 127;
+    return block * 32 < a->k ? a->x.scale.data[base + block * (uint32_t)a->x.scale.col_stride]
+                             : 127;
 }
 
 #endif /* TENON_MATMUL_KINDS_H */

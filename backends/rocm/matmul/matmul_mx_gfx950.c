@@ -4,6 +4,6 @@
 #include "matmul_stream.h"
 #include "matmul_tile.h"
 
-MATMUL_KERNELS(matmul_mxfp8, KIND_MXFP8, 0)
-MATMUL_KERNELS(matmul_mxfp4, KIND_MXFP4, 0)
+MATMUL_KERNELS(matmul_mxfp8, KIND_MXFP8, 0, 2)
+MATMUL_KERNELS(matmul_mxfp4, KIND_MXFP4, 0, 2)
 MATMUL_PLAIN_KERNEL

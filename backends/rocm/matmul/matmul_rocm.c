@@ -56,6 +56,25 @@ static const char *row_declines(const char *what, const tenon_weight_view *v, in
     return NULL;
 }
 
+/* Offsets of x and of scales are kept in 32 bits. */
+static const char *size_declines(const char *what, int64_t experts, int64_t expert_stride,
+                                 int64_t rows, int64_t row_stride, int64_t cols, int64_t col_stride,
+                                 tenon_reason *reason) {
+    const int64_t size = experts * expert_stride + rows * row_stride + cols * col_stride;
+    if (size >= 0 && size < UINT32_MAX && expert_stride >= 0 && row_stride >= 0 && col_stride >= 0)
+        return NULL;
+    return tenon_decline(reason, "%s: strides %lld %lld %lld of %lld rows, offsets have 32 bits",
+                         what, (long long)expert_stride, (long long)row_stride,
+                         (long long)col_stride, (long long)rows);
+}
+static const char *plane_declines(const char *what, const tenon_weight_view *v,
+                                  tenon_reason *reason) {
+    const tenon_parameter_plane *s = &v->scale;
+    return s->present ? size_declines(what, v->experts, s->expert_stride, v->row_groups,
+                                      s->row_stride, v->col_groups, s->col_stride, reason)
+                      : NULL;
+}
+
 static const char *scale_declines(const char *what, const tenon_weight_view *v,
                                   tenon_reason *reason) {
     const tenon_number number = v->scale.number;
@@ -66,7 +85,7 @@ static const char *scale_declines(const char *what, const tenon_weight_view *v,
     if (v->scale.present && number != TENON_NUMBER_F32 && number != TENON_NUMBER_F16 &&
         number != TENON_NUMBER_BF16 && number != TENON_NUMBER_E8M0)
         return tenon_decline(reason, "%s: scales are %s", what, tenon_number_name(number));
-    return NULL;
+    return plane_declines(what, v, reason);
 }
 
 static const char *int4_declines(const tenon_weight_view *w, bool k_first, tenon_reason *reason) {
@@ -90,7 +109,8 @@ static const char *block_scale_declines(const char *what, const tenon_weight_vie
     if (v->scale_swizzled)
         return tenon_decline(reason, "%s: scales in the 128x4 order, loads take the linear one",
                              what);
-    return row_declines(what, v, 1, reason);
+    const char *why = plane_declines(what, v, reason);
+    return why ? why : row_declines(what, v, 1, reason);
 }
 
 static bool is_e4m3(const tenon_weight_view *v) {
@@ -141,10 +161,14 @@ static const char *fp8_kind(const tenon_problem *problem, const tenon_weight_vie
     static const char *const names[2] = {"x", "w"};
     for (int i = 0; i < 2; i++) {
         const tenon_weight_view *v = both[i];
+        /* Codes of e4m3fn have a place in e4m3fnuz; not the other way, where 240 would be a NaN. */
         if ((v->format != TENON_FORMAT_NONE && v->format != TENON_FORMAT_FP8) ||
-            v->number != native)
+            (v->number != native && v->number != TENON_NUMBER_E4M3FN))
             return tenon_decline(reason, "%s: elements are %s, instructions take %s", names[i],
                                  tenon_number_name(v->number), tenon_number_name(native));
+        if (v->scale.present && v->scale.number != TENON_NUMBER_F32)
+            return tenon_decline(reason, "%s: scales are %s, not f32", names[i],
+                                 tenon_number_name(v->scale.number));
         const char *why = scale_declines(names[i], v, reason);
         if (!why) why = row_declines(names[i], v, 1, reason);
         if (why) return why;
@@ -171,6 +195,9 @@ static const char *kind_of(const tenon_problem *problem, const matmul_family *fa
     const char *why = tenon_rocm_matmul_declines(call, &x, &w, reason);
     *kind = 0;
     if (why) return why;
+    if ((why = size_declines("x", x.experts, x.expert_stride, x.n, x.n_stride, x.k, x.k_stride,
+                             reason)))
+        return why;
     if (w.k % 32) return tenon_decline(reason, "k=%lld is not a multiple of 32", (long long)w.k);
     if (family == &fp8_family) return fp8_kind(problem, &x, &w, reason);
     if (family == &mx_family) return mx_kind(&x, &w, kind, reason);

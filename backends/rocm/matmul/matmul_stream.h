@@ -17,7 +17,7 @@ SHARED_ARRAY(float, stream_x_scales, STREAM_SLOTS * 16);
 
 DEVICE void stream_chunk(const matmul_arguments *a, const matmul_kind kind, const uint32_t number,
                          const uint32_t m_tiles, const w_raw *raw,
-                         const tenon_device_const_bytes *x, const int64_t *x_scale, uint32_t chunk,
+                         const tenon_device_const_bytes *x, const uint32_t *x_scale, uint32_t chunk,
                          f32x4 *sums) {
     const uint32_t g = lane_id() / 16, columns = piece_columns(kind);
 #pragma unroll
@@ -38,7 +38,7 @@ DEVICE void stream_chunk(const matmul_arguments *a, const matmul_kind kind, cons
 #pragma unroll
         for (uint32_t j = 0; j < kind_steps(kind); j++) {
             const u32x4 w = decode_w(a, kind, number, raw, j);
-            sums[m] = kind == KIND_FP8 ? multiply_fp8(w, piece[j], sums[m])
+            sums[m] = kind == KIND_FP8 ? multiply_fp8(w, native_fp8(&a->x, piece[j]), sums[m])
                                        : multiply_halves(number, w, piece[j], sums[m]);
         }
     }
@@ -54,10 +54,10 @@ DEVICE void matmul_stream(const matmul_arguments *a, const matmul_kind kind, con
     const uint32_t n_chunks = a->x_rows ? (a->k + CHUNK - 1) / CHUNK : 0;
     const w_row w = w_row_of(a, kind, block.expert, v0 + c);
     const uint32_t v = v0 + c < a->n ? v0 + c : a->n - 1;
-    const int64_t w_scale =
+    const uint32_t w_scale =
         kind_has_scales(kind) ? scale_base(&a->w, block.expert, weight_row(a, v)) : 0;
     tenon_device_const_bytes x[MOST_TILES];
-    int64_t x_scale[MOST_TILES];
+    uint32_t x_scale[MOST_TILES];
 #pragma unroll
     for (uint32_t m = 0; m < m_tiles; m++) {
         const uint32_t in_block = 16 * m + c < block.count ? 16 * m + c : 0;
@@ -75,7 +75,9 @@ DEVICE void matmul_stream(const matmul_arguments *a, const matmul_kind kind, con
             if (chunk >= n_chunks) continue;
 #pragma unroll
             for (uint32_t j = 0; j < kind_steps(kind); j++) load_w(a, kind, &w, chunk, j, &raw[t]);
-            scale[t] = kind_has_scales(kind) ? chunk_scale(&a->w, w_scale, chunk) : 1;
+            scale[t] = kind == KIND_FP8        ? fp8_scale(&a->w, w_scale, chunk)
+                       : kind_has_scales(kind) ? chunk_scale(&a->w, w_scale, chunk)
+                                               : 1;
         }
 #pragma unroll
         for (uint32_t t = 0; t < turns; t++) {
@@ -89,7 +91,7 @@ DEVICE void matmul_stream(const matmul_arguments *a, const matmul_kind kind, con
                 stream_sums[(slot * m_tiles + m) * 64 + lane_id()] = sums[m];
                 if (kind == KIND_FP8 && g == 0)
                     stream_x_scales[(slot * m_tiles + m) * 16 + c] =
-                        chunk_scale(&a->x, x_scale[m], chunk);
+                        fp8_scale(&a->x, x_scale[m], chunk);
             }
         }
         workgroup_barrier();

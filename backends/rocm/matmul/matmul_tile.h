@@ -36,15 +36,16 @@ DEVICE void matmul_tile(const matmul_arguments *a, const matmul_kind kind, const
     const uint32_t loads = TILE_ROWS * pieces / MATMUL_TILE_LANES;
     const uint32_t my_piece = thread_x() % pieces, my_row = thread_x() / pieces;
 
-    tenon_device_const_bytes x_from[8];
+    uint32_t x_from[8]; /* from the beginning of x, which has less than 2^32 bytes */
 #pragma unroll
     for (uint32_t i = 0; i < loads; i++) {
         const uint32_t row = my_row + i * (MATMUL_TILE_LANES / pieces);
         const uint32_t r = block.first + (row < block.count ? row : 0);
-        x_from[i] = x_row_data(a, source_of(a, r, false).row) + 16 * my_piece;
+        x_from[i] =
+            (uint32_t)(x_row_data(a, source_of(a, r, false).row) - a->x.data) + 16 * my_piece;
     }
     w_row w[TILE_N];
-    int64_t w_scale[TILE_N][4];
+    uint32_t w_scale[TILE_N][4];
 #pragma unroll
     for (uint32_t n = 0; n < TILE_N; n++) {
         w[n] = w_row_of(a, kind, block.expert, v0 + 16 * n + c);
@@ -57,7 +58,7 @@ DEVICE void matmul_tile(const matmul_arguments *a, const matmul_kind kind, const
                     : 0;
         }
     }
-    int64_t x_scale[TILE_M];
+    uint32_t x_scale[TILE_M];
     if (kind == KIND_FP8 || kind_is_scaled(kind)) {
 #pragma unroll
         for (uint32_t m = 0; m < TILE_M; m++) {
@@ -77,7 +78,7 @@ DEVICE void matmul_tile(const matmul_arguments *a, const matmul_kind kind, const
     if (n_chunks) {
 #pragma unroll
         for (uint32_t i = 0; i < loads; i++)
-            next[i] = load_16_if(my_piece * columns < a->k, x_from[i]);
+            next[i] = load_16_if(my_piece * columns < a->k, a->x.data + x_from[i]);
 #pragma unroll
         for (uint32_t n = 0; n < TILE_N; n++)
 #pragma unroll
@@ -90,12 +91,12 @@ DEVICE void matmul_tile(const matmul_arguments *a, const matmul_kind kind, const
 #pragma unroll
         for (uint32_t i = 0; i < loads; i++)
             tile_x[tile_slot(pieces, my_row + i * (MATMUL_TILE_LANES / pieces), my_piece)] =
-                next[i];
+                kind == KIND_FP8 ? native_fp8(&a->x, next[i]) : next[i];
         const uint32_t ahead = chunk + 1;
 #pragma unroll
         for (uint32_t i = 0; i < loads; i++) /* past the end nothing is read */
             next[i] = load_16_if((ahead * pieces + my_piece) * columns < a->k,
-                                 x_from[i] + 16 * ahead * pieces);
+                                 a->x.data + (x_from[i] + 16 * ahead * pieces));
         workgroup_barrier();
 
         f32x4 sums[TILE_M][TILE_N];
@@ -136,11 +137,13 @@ DEVICE void matmul_tile(const matmul_arguments *a, const matmul_kind kind, const
             f32x4 by;
 #pragma unroll
             for (uint32_t i = 0; i < 4; i++)
-                by[i] = kind_has_scales(kind) ? chunk_scale(&a->w, w_scale[n][i], chunk) : 1;
+                by[i] = kind == KIND_FP8        ? fp8_scale(&a->w, w_scale[n][i], chunk)
+                        : kind_has_scales(kind) ? chunk_scale(&a->w, w_scale[n][i], chunk)
+                                                : 1;
 #pragma unroll
             for (uint32_t m = 0; m < TILE_M; m++) {
                 f32x4 factor = by;
-                if (kind == KIND_FP8) factor *= chunk_scale(&a->x, x_scale[m], chunk);
+                if (kind == KIND_FP8) factor *= fp8_scale(&a->x, x_scale[m], chunk);
 #pragma unroll
                 for (int i = 0; i < 4; i++)
                     total[m][n][i] = fma_f32(sums[m][n][i], factor[i], total[m][n][i]);
@@ -168,15 +171,17 @@ DEVICE void matmul_tile(const matmul_arguments *a, const matmul_kind kind, const
     }
 }
 
-/* The three kernels of a kind. */
-#define MATMUL_KERNELS(name, kind, number)                                                         \
+/* The three kernels of a kind. tile_waves: how many waves of the tile kernel share a SIMD; two hide
+ * each other's waits, in 256 registers each, where those are enough. */
+#define MATMUL_KERNELS(name, kind, number, tile_waves)                                             \
     DEVICE_KERNEL(name##_stream_16, MATMUL_STREAM_LANES)(matmul_arguments a) {                     \
         matmul_stream(&a, kind, number, 1);                                                        \
     }                                                                                              \
     DEVICE_KERNEL(name##_stream_32, MATMUL_STREAM_LANES)(matmul_arguments a) {                     \
         matmul_stream(&a, kind, number, 2);                                                        \
     }                                                                                              \
-    DEVICE_KERNEL(name##_tile, MATMUL_TILE_LANES)(matmul_arguments a) {                            \
+    __attribute__((amdgpu_waves_per_eu(tile_waves, 2))) DEVICE_KERNEL(                             \
+        name##_tile, MATMUL_TILE_LANES)(matmul_arguments a) {                                      \
         matmul_tile(&a, kind, number);                                                             \
     }
 
