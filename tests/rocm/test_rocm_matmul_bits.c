@@ -27,7 +27,7 @@ static const subject subjects[] = {
     {"fp8 w", "bf16_gfx9", ALL, kDLBfloat, 16, 0, F(FP8), kDLFloat8_e4m3fn, 8, K, 32, 4, 0, 0, 128},
     {"fp8 fnuz", "fp8_gfx942", "gfx942", kDLFloat8_e4m3fnuz, 8, F(FP8), F(FP8), kDLFloat8_e4m3fnuz,
      8, K, 32, 4, 32, 4, 128},
-    {"fp8 ocp", "fp8_gfx942", "gfx950", kDLFloat8_e4m3fn, 8, F(FP8), F(FP8), kDLFloat8_e4m3fn, 8, K,
+    {"fp8 ocp", "fp8_gfx942", "gfx942 gfx950", kDLFloat8_e4m3fn, 8, F(FP8), F(FP8), kDLFloat8_e4m3fn, 8, K,
      32, 4, 32, 4, 128},
     {"mxfp8", "mx_gfx950", "gfx950", kDLFloat8_e4m3fn, 8, F(MXFP8), F(MXFP8), kDLFloat8_e4m3fn, 8,
      K, 8, K / 32, 8, K / 32, 0},
