@@ -166,7 +166,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="lint, c and python only")
     parser.add_argument("--only", nargs="+", choices=LAYERS)
-    parser.add_argument("--fuzz-seconds", type=int, default=int(os.environ.get("TENON_FUZZ_SECONDS", "60")), help="for each target")
+    parser.add_argument("--fuzz-seconds", type=int, default=int(os.environ.get("TENON_FUZZ_SECONDS", "20")), help="for each target")
     options = parser.parse_args()
     RESULTS.mkdir(parents=True, exist_ok=True)
     tally = Tally()
