@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bench_batch.h"
+#include "bench_model.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -65,6 +66,8 @@ void bench_batch_problem(bench_call *call, const bench_options *given, const cha
     if (options->mode == 'P') {
         limits = limits_of(call, options->n_threads);
         bench_run_performance(options, limits, call->libraries, n, text, results);
+    } else if (options->mode == 'M') {
+        bench_run_model(options, &call->libraries[0], text, &results[0]);
     } else if (options->mode == 'L') {
         list(&call->libraries[0], text, &results[0]);
     } else {

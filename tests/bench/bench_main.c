@@ -11,8 +11,8 @@ static const char usage[] =
     "  --lib=FILE         libtenon.so to load; twice: A/B in one process, samples alternating "
     "(mode "
     "P)\n"
-    "  --mode=L|C|B|P|S|O list, correctness against the reference (default), bitwise repeat, "
-    "performance, support table, call cost\n"
+    "  --mode=L|C|B|P|S|O|M list, correctness against the reference (default), bitwise repeat, "
+    "performance, support table, call cost, model of a published GPU\n"
     "  --batch=FILE       problems, one a line; # starts a comment, and a label at the end of a "
     "line. A line of options holds to the\n"
     "                     end of its file. A TENON_TRACE file is such a file.\n"
@@ -56,7 +56,8 @@ static int finish(bench_call *call, bool strict) {
 
 int main(int argc, char **argv) {
     static bench_call call;
-    bench_options options = {.mode = 'C', .seed = 1, .seconds = 0.4};
+    bench_options options = {
+        .mode = 'C', .seed = 1, .seconds = 0.4, .copies = 1, .memory_copies = 1};
     const char *value, *path = NULL, *paths[2];
     bool strict = false;
     call.output = (bench_output){.report = "text", .file = stdout};
@@ -69,7 +70,7 @@ int main(int argc, char **argv) {
             if (call.n_libraries == 2) return bad("more than two", a);
             paths[call.n_libraries++] = value;
         } else if (bench_option_is(a, "--mode", &value)) {
-            if (!value[0] || !strchr("LCBPSO", value[0]) || value[1])
+            if (!value[0] || !strchr("LCBPSOM", value[0]) || value[1])
                 return bad("unknown mode", value);
             options.mode = value[0];
         } else if (bench_option_is(a, "--report", &value)) {

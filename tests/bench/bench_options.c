@@ -14,6 +14,8 @@ void bench_option_usage(FILE *out) {
         "  --pack             weights go through pack_weights first; --pack=no: not\n"
         "  --pages=huge|small what tensors of 2 MiB and more lie on (huge)\n"
         "  --seconds=S        of measuring for each problem\n"
+        "  --copies=N[,M]     mode M: the asked problem is N times this one in workgroups, and M "
+        "times in memory\n"
         "  --lengths=KIND     of sequences where the problem gives none: equal, uniform, "
         "lognormal, "
         "mixed\n",
@@ -65,6 +67,11 @@ bench_taken bench_option_take(bench_options *o, const char *word) {
     } else if (bench_option_is(word, "--seconds", &value)) {
         o->seconds = strtod(value, &end);
         good = end != value && !*end && isfinite(o->seconds) && o->seconds >= 0;
+    } else if (bench_option_is(word, "--copies", &value)) {
+        o->copies = o->memory_copies = strtod(value, &end);
+        if (*end == ',') o->memory_copies = strtod(end + 1, &end);
+        good = end != value && !*end && isfinite(o->copies) && o->copies >= 1 &&
+               isfinite(o->memory_copies) && o->memory_copies > 0;
     } else if (bench_option_is(word, "--lengths", &value)) {
         good = bench_lengths_by_name(value, &o->lengths);
     } else {

@@ -16,6 +16,7 @@
     X(LISTED, 0, "understood, not run")                                                            \
     X(PASSED, 0, "agrees with the reference")                                                      \
     X(MEASURED, 0, "timed")                                                                        \
+    X(MODELLED, 0, "computed from counts, never run on hardware")                                  \
     X(SKIPPED, 0, "this machine cannot hold it; the reason follows")                               \
     X(UNSUPPORTED, 0, "no kernel takes it; the reason follows")                                    \
     X(MISTRUSTED, 1, "the reference's answer is all zeros: the problem shows nothing")             \
@@ -25,13 +26,16 @@
 typedef enum bench_status { BENCH_STATUS_LIST(BENCH_E_STATUS) BENCH_STATUS_COUNT } bench_status;
 
 typedef struct bench_options {
-    char mode; /* L list, C correctness, B bitwise repeat, P performance, S support, O call cost */
+    char mode; /* L list, C correctness, B bitwise repeat, P performance, S support, O call cost,
+                  M model */
     int32_t backend, n_threads;
     char kernel_pattern[96]; /* --impl */
     uint64_t seed;
     bool pack, small_pages;     /* weights through pack_weights first */
     bench_lengths_kind lengths; /* of sequences whose lengths the problem does not give */
     double seconds;             /* of measuring for each problem */
+    /* Mode M: the asked problem is so many times this one, in workgroups and in memory. */
+    double copies, memory_copies;
 } bench_options;
 
 /* NULL where --impl was not given. */

@@ -146,11 +146,15 @@ struct amd_instruction {
 typedef struct amd_range {
     uintptr_t start, end;
     unsigned access;
+    size_t first_line; /* in amd_memory's lines */
 } amd_range;
+
+enum { AMD_LINE_BYTES = 128 };
 
 typedef struct amd_memory {
     const amd_range *ranges; /* sorted, disjoint */
     size_t count;
+    uint64_t *read_lines, *written_lines; /* a bit for each line that was touched; atomic */
 } amd_memory;
 
 /* ---- loads on the way ---- */

@@ -87,19 +87,24 @@ static int by_start(const void *a, const void *b) {
 
 /* The registered ranges, the arguments and the module's own image. */
 static amd_range *make_ranges(const gpu_amd_module *module, const uint8_t *arguments,
-                              size_t argument_bytes, size_t *count) {
+                              size_t argument_bytes, size_t *count, size_t *lines) {
     gpu_amd_device *device = module->device;
     pthread_mutex_lock(&device->lock);
     amd_range *ranges = malloc((device->range_count + 2) * sizeof *ranges);
     if (ranges) {
         *count = device->range_count;
         if (*count) memcpy(ranges, device->ranges, *count * sizeof *ranges);
-        ranges[(*count)++] =
-            (amd_range){(uintptr_t)arguments, (uintptr_t)arguments + argument_bytes, GPU_AMD_READ};
+        ranges[(*count)++] = (amd_range){(uintptr_t)arguments,
+                                         (uintptr_t)arguments + argument_bytes, GPU_AMD_READ, 0};
         ranges[(*count)++] =
             (amd_range){(uintptr_t)module->image, (uintptr_t)module->image + module->image_bytes,
-                        GPU_AMD_READ | GPU_AMD_WRITE};
+                        GPU_AMD_READ | GPU_AMD_WRITE, 0};
         qsort(ranges, *count, sizeof *ranges, by_start);
+        *lines = 0;
+        for (size_t i = 0; i < *count; i++) {
+            ranges[i].first_line = *lines;
+            *lines += (ranges[i].end - 1) / AMD_LINE_BYTES - ranges[i].start / AMD_LINE_BYTES + 1;
+        }
     }
     pthread_mutex_unlock(&device->lock);
     return ranges;
@@ -203,12 +208,15 @@ bool gpu_amd_run(gpu_amd_kernel *kernel, const gpu_amd_launch *request, gpu_amd_
     if (problem) return refuse(fault, kernel, problem);
     const gpu_amd_module *module = kernel->module;
     launch_job job = {.failed = ~(uint64_t)0, .seed = request->seed};
-    size_t argument_bytes, range_count = 0;
+    size_t argument_bytes, range_count = 0, lines = 0;
     uint8_t *arguments = make_arguments(kernel, request, &argument_bytes);
     amd_range *ranges =
-        arguments ? make_ranges(module, arguments, argument_bytes, &range_count) : NULL;
-    if (!ranges) {
+        arguments ? make_ranges(module, arguments, argument_bytes, &range_count, &lines) : NULL;
+    size_t line_words = lines / 64 + 1;
+    uint64_t *touched = ranges ? calloc(2 * line_words, sizeof *touched) : NULL;
+    if (!touched) {
         free(arguments);
+        free(ranges);
         return refuse(fault, kernel, "no memory");
     }
     bool preloads = kernel->descriptor.preload & 127;
@@ -219,7 +227,7 @@ bool gpu_amd_run(gpu_amd_kernel *kernel, const gpu_amd_launch *request, gpu_amd_
         .program = module->program.instructions,
         .program_count = module->program.count + 1,
         .target = module->device->target,
-        .memory = {ranges, range_count},
+        .memory = {ranges, range_count, touched, touched + line_words},
         .arguments = arguments,
         .packet = arguments + argument_bytes - PACKET_BYTES,
         .code_base = (uint64_t)(uintptr_t)module->image,
@@ -232,6 +240,7 @@ bool gpu_amd_run(gpu_amd_kernel *kernel, const gpu_amd_launch *request, gpu_amd_
     pthread_mutex_destroy(&job.lock);
     free(arguments);
     free(ranges);
+    free(touched);
     job.counters.launches = 1;
     pthread_mutex_lock(&module->device->lock);
     gpu_amd_add_counters(&kernel->counters, &job.counters);

@@ -51,22 +51,52 @@ static _Noreturn void refuse(amd_wave *wave, int lane, uint64_t address, uint32_
              (unsigned long long)(nearest->end - nearest->start));
 }
 
-/* 128-byte lines that the lanes touch. */
-static uint32_t segments(const amd_addresses *addresses, uint32_t size) {
+/* Was the line of this address not touched before? Marks it. */
+static bool is_first_touch(amd_workgroup *group, uint64_t *lines, uint64_t address) {
+    const amd_range *range = find(group, address, 1);
+    size_t line = range->first_line + (address / AMD_LINE_BYTES - range->start / AMD_LINE_BYTES);
+    uint64_t bit = (uint64_t)1 << line % 64, *word = &lines[line / 64];
+    if (__atomic_load_n(word, __ATOMIC_RELAXED) & bit) return false;
+    return !(__atomic_fetch_or(word, bit, __ATOMIC_RELAXED) & bit);
+}
+
+static void count_line(amd_workgroup *group, uint64_t address, unsigned access) {
+    const amd_memory *memory = &group->launch->memory;
+    if (access & GPU_AMD_READ)
+        group->counters->global_read_lines += is_first_touch(group, memory->read_lines, address);
+    if (access & GPU_AMD_WRITE)
+        group->counters->global_written_lines +=
+            is_first_touch(group, memory->written_lines, address);
+}
+
+/* Counts 128-byte lines and their 64-byte halves that the lanes of an access touch, and marks the
+ * lines. */
+static void count_segments(amd_workgroup *group, const amd_addresses *addresses, uint32_t size,
+                           unsigned access) {
+    enum { HALF = AMD_LINE_BYTES / 2 };
     uint64_t seen[2 * AMD_LANES], latest = ~(uint64_t)0;
+    uint8_t halves[2 * AMD_LANES];
     uint32_t count = 0;
     for (int lane = 0; lane < AMD_LANES; lane++) {
         if (!(addresses->lanes >> lane & 1)) continue;
-        uint64_t first = addresses->at[lane] / 128, last = (addresses->at[lane] + size - 1) / 128;
-        for (uint64_t line = first; line <= last; line++) {
-            if (line == latest) continue;
-            latest = line;
+        uint64_t at = addresses->at[lane], last = (at + size - 1) / HALF;
+        for (uint64_t half = at / HALF; half <= last; half++) {
+            if (half == latest) continue;
+            latest = half;
+            uint64_t line = half / 2;
             uint32_t i = 0;
             while (i < count && seen[i] != line) i++;
-            if (i == count) seen[count++] = line;
+            if (i == count) {
+                seen[count] = line;
+                halves[count++] = 0;
+                count_line(group, at / HALF == half ? at : half * HALF, access);
+            }
+            halves[i] |= (uint8_t)(1 << half % 2);
         }
     }
-    return count;
+    group->counters->global_segments += count;
+    for (uint32_t i = 0; i < count; i++)
+        group->counters->global_half_segments += halves[i] == 3 ? 2 : 1;
 }
 
 void amd_check_global(amd_wave *wave, const amd_addresses *addresses, uint32_t size,
@@ -94,7 +124,7 @@ void amd_check_global(amd_wave *wave, const amd_addresses *addresses, uint32_t s
     uint64_t bytes = (uint64_t)__builtin_popcountll(active) * size;
     counters->global_accesses++;
     counters->global_misaligned += (misaligned & (alignment - 1)) != 0;
-    counters->global_segments += segments(addresses, size);
+    count_segments(group, addresses, size, access);
     if (access & GPU_AMD_READ) counters->global_read_bytes += bytes;
     if (access & GPU_AMD_WRITE) counters->global_written_bytes += bytes;
 }
@@ -103,5 +133,10 @@ const uint8_t *amd_check_scalar(amd_wave *wave, uint64_t address, uint32_t size)
     const amd_range *range = find(wave->group, address, size);
     if (!range || !(range->access & GPU_AMD_READ)) refuse(wave, -1, address, size, GPU_AMD_READ);
     wave->group->counters->scalar_read_bytes += size;
+    if (size) {
+        count_line(wave->group, address, GPU_AMD_READ);
+        if ((address + size - 1) / AMD_LINE_BYTES != address / AMD_LINE_BYTES)
+            count_line(wave->group, address + size - 1, GPU_AMD_READ);
+    }
     return amd_host(address);
 }

@@ -74,7 +74,7 @@ bool gpu_amd_register(gpu_amd_device *device, const void *start, size_t bytes, u
     uintptr_t from = (uintptr_t)start;
     if (!bytes || from + bytes < from) return false;
     pthread_mutex_lock(&device->lock);
-    bool added = add_range(device, (amd_range){from, from + bytes, access});
+    bool added = add_range(device, (amd_range){from, from + bytes, access, 0});
     pthread_mutex_unlock(&device->lock);
     return added;
 }

@@ -153,6 +153,10 @@ typedef struct gpu_amd_counters {
     uint64_t global_accesses;                   /* instructions with at least one active lane */
     uint64_t global_read_bytes, global_written_bytes; /* of active lanes */
     uint64_t global_segments; /* 128-byte lines touched, summed over the accesses */
+    uint64_t global_half_segments; /* the same in halves of 64 bytes */
+    /* 128-byte lines that a launch touched at all: what memory moves if every line stays in the
+     * caches until the launch ends. Scalar loads and arguments included. */
+    uint64_t global_read_lines, global_written_lines;
     uint64_t scalar_read_bytes;
     uint64_t global_misaligned,
         lds_misaligned; /* accesses with a lane off its own size (4 bytes at most) */

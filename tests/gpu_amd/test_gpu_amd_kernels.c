@@ -96,6 +96,15 @@ static void test_saxpy(void) {
     expect(counters.global_segments >= 3 * COUNT / 32 &&
                counters.global_segments <= 3 * (COUNT / 32 + COUNT / 64),
            "saxpy: segments counted");
+    expect(counters.global_half_segments >= 3 * COUNT / 16 &&
+               counters.global_half_segments <= 3 * (COUNT / 16 + COUNT / 64),
+           "saxpy: halves counted");
+    /* Each line once, x and y read, y written; the arguments and their packet besides. */
+    expect(counters.global_read_lines >= 2 * COUNT / 32 - 1 &&
+               counters.global_read_lines <= 2 * (COUNT / 32 + 1) + 8 &&
+               counters.global_written_lines >= COUNT / 32 - 1 &&
+               counters.global_written_lines <= COUNT / 32 + 1,
+           "saxpy: lines counted");
 }
 
 static void test_transpose(void) {

@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fake_hip_counts.h"
 #include "gpu_amd.h"
 
 enum {
@@ -91,6 +92,7 @@ FAKE_EXPORT void fake_hip_fail_at(uint64_t n, bool all);
 FAKE_EXPORT uint64_t fake_hip_count(const char *symbol);
 /* Live device and host allocations, and loaded modules. */
 FAKE_EXPORT uint64_t fake_hip_live(void);
+/* fake_hip_take_counts: fake_hip_counts.h */
 
 /* ---- inside ---- */
 typedef struct fake_device {

@@ -72,6 +72,8 @@ int hipModuleLaunchKernel(fake_function *function, unsigned grid_x, unsigned gri
                              .arguments = info->explicit_bytes ? arguments[0] : NULL,
                              .argument_bytes = info->explicit_bytes,
                              .seed = seed ? strtoull(seed, NULL, 0) : 1};
+    function->latest_threads = block_x * block_y * block_z;
+    function->latest_dynamic_lds_bytes = shared_bytes;
     return fake_leave(enqueue(function, &launch, stream));
 }
 

@@ -8,6 +8,7 @@
 struct fake_function {
     gpu_amd_kernel *kernel;
     int device;
+    uint32_t latest_threads, latest_dynamic_lds_bytes; /* of a workgroup */
     struct fake_function *next;
 };
 

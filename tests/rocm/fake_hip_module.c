@@ -42,11 +42,14 @@ static void write_counts(void) {
             fprintf(file, " flop%d=%llu", i, (unsigned long long)c->counters.matrix_flop[i]);
         fprintf(file,
                 " global_accesses=%llu read_bytes=%llu written_bytes=%llu segments=%llu"
-                " scalar_read_bytes=%llu lds_bytes_moved=%llu lds_cycles=%llu lds_ideal=%llu\n",
+                " read_lines=%llu written_lines=%llu scalar_read_bytes=%llu lds_bytes_moved=%llu "
+                "lds_cycles=%llu lds_ideal=%llu\n",
                 (unsigned long long)c->counters.global_accesses,
                 (unsigned long long)c->counters.global_read_bytes,
                 (unsigned long long)c->counters.global_written_bytes,
                 (unsigned long long)c->counters.global_segments,
+                (unsigned long long)c->counters.global_read_lines,
+                (unsigned long long)c->counters.global_written_lines,
                 (unsigned long long)c->counters.scalar_read_bytes,
                 (unsigned long long)c->counters.lds_bytes,
                 (unsigned long long)c->counters.lds_cycles,
@@ -75,6 +78,29 @@ static void keep_counts(const fake_module *module) {
         }
         gpu_amd_add_counters(&c->counters, &counters);
     }
+}
+
+size_t fake_hip_take_counts(fake_hip_counts *out, size_t room) {
+    size_t count = 0;
+    pthread_mutex_lock(&fake_lock);
+    for (fake_module *m = loaded; m; m = m->next) {
+        keep_counts(m);
+        for (fake_function *f = m->functions; f; f = f->next) {
+            gpu_amd_counters counters;
+            gpu_amd_get_counters(f->kernel, &counters);
+            gpu_amd_reset_counters(f->kernel);
+            if (!counters.launches || count == room) continue;
+            fake_hip_counts *c = &out[count++];
+            snprintf(c->kernel, sizeof c->kernel, "%s", gpu_amd_info(f->kernel)->name);
+            snprintf(c->target, sizeof c->target, "%s",
+                     gpu_amd_target(fake_devices[m->device].gpu));
+            c->counters = counters;
+            c->waves_per_simd =
+                gpu_amd_occupancy(f->kernel, f->latest_threads, f->latest_dynamic_lds_bytes);
+        }
+    }
+    pthread_mutex_unlock(&fake_lock);
+    return count;
 }
 
 static int load(fake_module **out, const void *image) {
