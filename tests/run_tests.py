@@ -71,6 +71,10 @@ def build_preset(preset, compiler=None):
     directory = ROOT / f"build-{preset}"
     if not (directory / "build.ninja").exists():
         extra = [f"-DCMAKE_C_COMPILER={compiler}"] if compiler else []
+        # Device code is the same in every build: compiled once.
+        images = BUILD / "backends" / "cuda"
+        if any(images.glob("*.fatbin")):
+            extra.append(f"-DTENON_CUDA_IMAGES={images}")
         subprocess.run(["cmake", "--preset", preset, *extra], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     subprocess.run(["cmake", "--build", "--preset", preset], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     return directory

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "rocm_launch.h"
 #include "rocm_rows.h"
 
 static bool accepts_device(int32_t device_type) {
@@ -56,6 +57,7 @@ static int32_t open_rocm(const tenon_platform *platform, void **out, tenon_reaso
         return TENON_STATUS_NO_MEMORY;
     }
     memset(state, 0, bytes);
+    state->vendor = &tenon_rocm_vendor;
     state->driver = driver;
     state->bytes = bytes;
     state->n_devices = count;

@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 
+#include "gpu_launch.h"
 #include "rocm_module.h"
 
 typedef struct tenon_rocm_device {
@@ -17,6 +18,7 @@ typedef struct tenon_rocm_device {
 } tenon_rocm_device;
 
 typedef struct tenon_rocm_state {
+    const tenon_gpu_vendor *vendor;
     const tenon_rocm_driver *driver;
     pthread_mutex_t lock; /* of the modules; plans only */
     size_t bytes;

@@ -100,8 +100,17 @@ int32_t tenon_rocm_launch(const tenon_kernel_plan *plan, uint32_t index, tenon_r
     if (failed) return tenon_rocm_fail(plan, failed, "hipSetDevice", error);
     failed = driver->launch(functions->function[index], grid.blocks,
                             grid.blocks_y ? grid.blocks_y : 1, grid.blocks_z ? grid.blocks_z : 1,
-                            grid.block_lanes, 1, 1, 0, stream, argument_list, NULL);
+                            grid.block_lanes, 1, 1, grid.shared_bytes, stream, argument_list, NULL);
     int left = tenon_rocm_leave_device(driver, plan->problem.device_id, was);
     if (failed) return tenon_rocm_fail(plan, failed, "hipModuleLaunchKernel", error);
     return left ? tenon_rocm_fail(plan, left, "hipSetDevice", error) : TENON_OK;
 }
+
+static uint32_t wave_lanes(const tenon_kernel_plan *plan) {
+    return tenon_rocm_wave_lanes(plan);
+}
+
+const tenon_gpu_vendor tenon_rocm_vendor = {.load = tenon_rocm_load,
+                                            .launch = tenon_rocm_launch,
+                                            .release = tenon_rocm_release,
+                                            .wave_lanes = wave_lanes};

@@ -30,10 +30,7 @@ int32_t tenon_rocm_load(tenon_kernel_plan *plan, const char *object, const char 
 void tenon_rocm_release(tenon_kernel_plan *plan);
 
 /* Enqueues function[index] with its argument struct, which is copied. No blocks: nothing to do. */
-typedef struct tenon_rocm_grid {
-    uint32_t blocks, blocks_y, blocks_z; /* 0 in y or z: 1 */
-    uint32_t block_lanes;                /* as the kernel declares them */
-} tenon_rocm_grid;
+typedef tenon_gpu_grid tenon_rocm_grid;
 int32_t tenon_rocm_launch(const tenon_kernel_plan *plan, uint32_t index, tenon_rocm_grid grid,
                           void *stream, const void *arguments, tenon_error *error);
 
@@ -44,8 +41,11 @@ static inline uint32_t tenon_rocm_wave_lanes(const tenon_kernel_plan *plan) {
 
 /* Blocks of block_lanes lanes that hold n_lanes. */
 static inline uint32_t tenon_rocm_blocks(uint64_t n_lanes, uint32_t block_lanes) {
-    return (uint32_t)((n_lanes + block_lanes - 1) / block_lanes);
+    return tenon_gpu_blocks(n_lanes, block_lanes);
 }
+
+/* How shared launchers reach this backend. */
+extern const tenon_gpu_vendor tenon_rocm_vendor;
 
 /* A failure of HIP in the words of the ABI. */
 int32_t tenon_rocm_fail(const tenon_kernel_plan *plan, int hip_error, const char *what,

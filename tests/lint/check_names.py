@@ -14,6 +14,10 @@ GIVEN = re.compile(
     r"__AMDGCN__|__GFX\d+__|__gfx\w+__|__scoped_atomic_|__MEMORY_SCOPE_|__bf16|"
     r"__x86_64__|__i386__|__aarch64__|__AVX|__SSE|__BMI|__FMA|__F16C|__ARM|__get_cpuid|__m\d+|__mmask|__int128|__tvm_ffi_)")
 
+# CUDA's own keywords and functions, in device code.
+GIVEN_BY_CUDA = re.compile(r"^__(CUDACC__|CUDA_ARCH\w*|global__|device__|shared__|align__|forceinline__|launch_bounds__|grid_constant__|sync\w+|shfl_\w+|"
+                           r"ballot_sync|popc|popcll|ffs|clz|\w+_as_\w+|threadfence\w*|activemask|any_sync|all_sync|reduce_\w+|cvta_\w+|nanosleep|ldg|ld\w\w|st\w\w)$")
+
 problems = []
 by_name = defaultdict(list)
 for path in files():
@@ -25,7 +29,8 @@ for path in files():
     if path.suffix in C_SUFFIXES:
         code = re.sub(r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\])*\"", " ", text(path), flags=re.S)
         for word in sorted(set(re.findall(r"\b__\w+", code))):
-            if not GIVEN.match(word) and not (path.parts[0] == "tests" and word.startswith("__")):
+            on_cuda = path.parts[:2] in (("backends", "gpu"), ("backends", "cuda")) and GIVEN_BY_CUDA.match(word)
+            if not GIVEN.match(word) and not on_cuda and not (path.parts[0] == "tests" and word.startswith("__")):
                 problems.append(f"{path}: {word} is a reserved identifier")
 for name, paths in by_name.items():
     if len(paths) > 1 and name not in SAME_NAME_ALLOWED and not name.startswith("."):

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* mla_append on any GPU: what its rows are made of. */
+#ifndef TENON_MLA_APPEND_LAUNCH_H
+#define TENON_MLA_APPEND_LAUNCH_H
+
+#include "gpu_launch.h"
+
+const char *tenon_gpu_mla_append_declines(const tenon_problem *problem, tenon_reason *reason);
+int32_t tenon_gpu_mla_append_plan(tenon_kernel_plan *p, tenon_error *error);
+int32_t tenon_gpu_mla_append_run(const tenon_kernel_plan *p, const void *args, tenon_error *error);
+
+#endif /* TENON_MLA_APPEND_LAUNCH_H */
