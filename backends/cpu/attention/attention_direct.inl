@@ -59,18 +59,8 @@ typedef struct ahead_of {
     walk now, then;
 } ahead_of;
 
-V_INLINE void ask_for_lines(walk *w, int32_t n) {
-    const uint8_t *at = w->at;
-    w->at = at + 64 * (int64_t)n;
-    w->left -= n;
-    for (; n >= 4; n -= 4, at += 256)
-        v_prefetch(at), v_prefetch(at + 64), v_prefetch(at + 128), v_prefetch(at + 192);
-    for (; n > 0; n--, at += 64) v_prefetch(at);
-    if (w->left == 0) next_row(w);
-}
-
-/* Over the end of a row, or from one walk to the other. */
-static __attribute__((noinline)) void ask_across_rows(ahead_of *ahead, int32_t n_lines) {
+/* A few lines at a time: as many as are worked on meanwhile. */
+V_INLINE void ask_for(ahead_of *ahead, int32_t n_lines) {
     while (n_lines > 0) {
         walk *w = &ahead->now;
         if (w->left == 0) {
@@ -79,18 +69,12 @@ static __attribute__((noinline)) void ask_across_rows(ahead_of *ahead, int32_t n
             ahead->then.left = 0;
         }
         const int32_t n = n_lines < w->left ? n_lines : w->left;
-        ask_for_lines(w, n);
-        n_lines -= n;
+        const uint8_t *at = w->at;
+        for (int32_t i = 0; i < n; i++) v_prefetch(at + 64 * i);
+        w->at = at + 64 * n;
+        w->left -= n, n_lines -= n;
+        if (w->left == 0) next_row(w);
     }
-}
-
-/* A few lines at a time: as many as are worked on meanwhile. Where that is a part of a row, the
- * same in every call, no branch here is a surprise. */
-V_INLINE void ask_for(ahead_of *ahead, int32_t n_lines) {
-    if (ahead->now.left > 0 && n_lines <= ahead->now.left)
-        ask_for_lines(&ahead->now, n_lines);
-    else
-        ask_across_rows(ahead, n_lines);
 }
 
 static int32_t lines_of(const walk *w) {
@@ -132,11 +116,11 @@ V_INLINE void dot_block(const uint8_t *const *keys, const int32_t *q, int64_t q_
     const int32_t bytes = type == TENON_NUMBER_F32 ? 4 : 2;
     vf32 sum[V_LANES];
     float sums[V_LANES];
+    ask_for(ahead, lines);
     UNROLL16 for (int i = 0; i < V_LANES; i++) sum[i] = vf32_zero();
     int64_t i = 0;
     for (; i + DOT_STEP <= d; i += DOT_STEP) {
         vi32 k[V_LANES];
-        ask_for(ahead, lines);
         UNROLL16 for (int t = 0; t < tokens; t++) k[t] = load_step(keys[t] + i * bytes, type);
         UNROLL for (int r = 0; r < rows; r++) {
             const vi32 x = vi32_load(q + r * q_stride + i / (PACKED_PAIRS + 1));
@@ -208,7 +192,7 @@ V_INLINE void add_block(const uint8_t *const *values, int32_t n_positions, const
 #if PACKED_PAIRS
     for (int32_t t = 0; t < n_positions; t += 2) {
         vi32 pair[8];
-        ask_for(ahead, lines);
+        if (t % 8 == 0) ask_for(ahead, lines);
         UNROLL for (int c = 0; c < vectors; c += 2) {
             const int32_t at = (column + c * V_LANES) * bytes;
             const int left = d - column - c * V_LANES;
@@ -230,7 +214,7 @@ V_INLINE void add_block(const uint8_t *const *values, int32_t n_positions, const
 #else
     for (int32_t t = 0; t < n_positions; t++) {
         vf32 v[8];
-        if (t % 2 == 0) ask_for(ahead, lines);
+        if (t % 8 == 0) ask_for(ahead, lines);
         UNROLL for (int c = 0; c < vectors; c++) {
             const uint8_t *at = values[t] + (column + c * V_LANES) * bytes;
             const int left = d - column - c * V_LANES;

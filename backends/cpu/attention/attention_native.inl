@@ -122,7 +122,7 @@ V_INLINE void add_group_block(const uint8_t *const *groups, const int32_t *weigh
     for (int32_t t = 0; t < TILE; t += 2) {
         const int32_t *pairs = (const int32_t *)groups[t / GROUP] + t % GROUP / 2 * d + column;
         vi32 pair[8];
-        ask_for(ahead, lines);
+        if (t % 8 == 0) ask_for(ahead, lines);
         UNROLL for (int c = 0; c < vectors; c++) pair[c] = vi32_load(pairs + c * V_LANES);
         UNROLL for (int r = 0; r < rows; r++) {
 #if PACKED_PAIRS

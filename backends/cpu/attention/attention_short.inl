@@ -4,8 +4,7 @@
  * next tile's keys do. Included by attention_cpu.inl.
  */
 
-/* Positions below `end` of the tile; dot_any takes V_LANES of them. Every step of d asks for as
- * many lines: asking for many at once stops what is worked on. */
+/* Positions below `end` of the tile; dot_any takes V_LANES of them. */
 static void short_logits(const tenon_attention_job *job, const tenon_attention_block *block,
                          const uint8_t *const *rows, int32_t end, int32_t n_lines,
                          const tenon_attention_scratch *scratch, ahead_of *ahead) {
@@ -14,11 +13,9 @@ static void short_logits(const tenon_attention_job *job, const tenon_attention_b
     const bool codes = multiplies_codes(k, block), staged = k->stage.convert && !codes;
     const int32_t step = positions_of_block(n_rows), n_steps = (end + step - 1) / step;
     const int32_t calls =
-        n_heads * (job->native
-                       ? (n_rows + 3) / 4 * (job->d_qk + 7) / 8 * (V_LANES == 16 ? 1 : 4)
-                       : n_steps * ((n_rows + 3) / 4) *
-                             (codes ? job->d_qk / CODES : (job->d_qk + DOT_STEP - 1) / DOT_STEP));
-    const int32_t lines = (n_lines + calls - 1) / calls;
+        n_heads * (job->native ? (n_rows + 3) / 4 * (job->d_qk + 7) / 8 * (V_LANES == 16 ? 1 : 4)
+                               : n_steps * ((n_rows + 3) / 4) * (codes ? job->d_qk / CODES : 1));
+    const int32_t lines = codes ? (n_lines + calls - 1) / calls : n_lines / calls + 1;
     const int32_t d = staged ? (job->d_qk + DOT_STEP - 1) & ~(DOT_STEP - 1) : job->d_qk;
     const uint8_t *shifted[TILE];
     if (job->native || job->one_cache) {
@@ -71,8 +68,10 @@ static void side_by_side_values(const tenon_attention_job *job, const tenon_atte
     int32_t step = TILE;
     while (step > 4 && step * bytes > NEAR_BYTES) step /= 2;
     const int32_t width = (n_rows > 2 || codes ? FEW_VECTORS : MANY_VECTORS) * V_LANES;
-    const int32_t asks = (n_rows + 3) / 4 * ((job->d_v + width - 1) / width) * (step / 2);
-    const int32_t lines = (step * ((job->v.row_bytes + 63) / 64) + asks - 1) / asks;
+    const int32_t asks =
+        (n_rows + 3) / 4 * ((job->d_v + width - 1) / width) * (codes ? step / 2 : (step + 7) / 8);
+    const int32_t n_lines = step * ((job->v.row_bytes + 63) / 64);
+    const int32_t lines = codes ? (n_lines + asks - 1) / asks : n_lines / asks + 1;
     const uint8_t *shifted[TILE];
     for (int32_t t = 0; t < end; t += step) {
         const int32_t n = ((end - t < step ? end - t : step) + 1) & ~1;
@@ -153,9 +152,8 @@ static void find_either(const tenon_attention_job *job, const tenon_attention_ca
         find_rows(job, cache, block, tile, first, last, zeros, rows);
 }
 
-/* How far ahead: longer than memory takes, short enough to stay in the first-level cache. With half
- * of it decode takes a third longer or more. */
-enum { AHEAD_LINES = 256 };
+/* How far ahead: longer than memory takes, short enough to stay in the first-level cache. */
+enum { AHEAD_LINES = 128, AHEAD_LINES_OF_CODES = 256 };
 
 /* bf16 pairs leave sums in the order of the zip. */
 static void restore_order(const tenon_attention_job *job, int32_t n_rows, float *out) {
@@ -183,7 +181,8 @@ static void accumulate_short(const tenon_attention_job *job, const tenon_attenti
     ahead_of ahead = {0};
     find_either(job, &job->k, block, first, end, scratch->zeros, k_rows[0]);
     ahead.now = walk_of(&job->k, job->native, k_rows[0], n_pointers, n_heads, scratch->zeros);
-    ask_for(&ahead, job->one_cache ? INT32_MAX : AHEAD_LINES);
+    const int32_t lead = multiplies_codes(&job->k, block) ? AHEAD_LINES_OF_CODES : AHEAD_LINES;
+    ask_for(&ahead, job->one_cache ? INT32_MAX : lead);
     for (int32_t tile = first;; tile += TILE, turn ^= 1) {
         const int32_t seen_first = block->kv_first > tile ? block->kv_first - tile : 0,
                       seen_end = end - tile < TILE ? end - tile : TILE;
@@ -218,12 +217,12 @@ static void accumulate_short(const tenon_attention_job *job, const tenon_attenti
                 .state = rows_from(job, state, row)};
             soften_rows(job, block, tile, &head);
             if (side_by_side) continue;
-            /* The values of a head ask that many times, once for each pair of positions. */
+            /* The values of a head ask about that many times. */
             const int32_t width = (n_rows > 2 ? FEW_VECTORS : MANY_VECTORS) * V_LANES;
             const int32_t calls =
-                n_heads * ((n_rows + 3) / 4) * (TILE / 2) * ((job->d_v + width - 1) / width);
+                n_heads * ((n_rows + 3) / 4) * (TILE / 8) * ((job->d_v + width - 1) / width);
             short_values(job, block, h, v_rows, seen_first, seen_end, apart, &head, scratch, &ahead,
-                         (lines_of(&keys) + calls - 1) / calls);
+                         lines_of(&keys) / calls + 1);
         }
         if (side_by_side) side_by_side_values(job, block, v_rows, seen_end, scratch, state, &ahead);
         if (last) break;
