@@ -89,7 +89,10 @@ static void mutate_tensor(bench_problem *p, bench_tensor *t, const tenon_plan *p
         /* One number may come as a tensor of rank 0. */
         bool scalar_allowed =
             m->apply == rank_zero &&
-            (is_any(&saved) || (saved.member >= 0 && !strcmp(saved.info->name, "global_scale")));
+            (is_any(&saved) ||
+             (saved.member >= 0 && (!strcmp(saved.info->name, "global_scale") ||
+                                    (!strcmp(saved.info->name, "scale") &&
+                                     saved.view.ndim == 1 && saved.shape[0] == 1))));
         plan_refused(p, certain && !scalar_allowed);
         if (plan && m->for_run && m->apply != one_more) run_refused(p, plan, p->args.bytes);
     }
