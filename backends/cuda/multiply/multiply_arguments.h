@@ -10,7 +10,8 @@ enum {
     MULTIPLY_BLOCK_LANES = 256,
     MULTIPLY_SLAB_COLS = 32, /* columns of two matrix instructions */
     MULTIPLY_PARTS = 4,      /* k is cut in so many parts, whatever m is; their sums are added in order */
-    MULTIPLY_PART_COLS = 128 /* a part is a multiple of it */
+    MULTIPLY_PART_COLS = 128, /* a part is a multiple of it */
+    MULTIPLY_ROWS_BYTES = 2608 /* of multiply_rows */
 };
 
 /* How the words of four-bit weights lie. */

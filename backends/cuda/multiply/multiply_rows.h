@@ -19,6 +19,7 @@ typedef struct multiply_rows { /* in shared memory */
     uint32_t warp_tiles[8];
     uint32_t expert, first, count, found;
 } multiply_rows;
+typedef char multiply_rows_size[sizeof(multiply_rows) == MULTIPLY_ROWS_BYTES ? 1 : -1];
 
 /* Rows of expert e, as tenon_moe_check_range of backends/common has them. */
 DEVICE uint32_t expert_rows(const multiply_arguments *a, uint32_t e, bool report, uint32_t *first) {
