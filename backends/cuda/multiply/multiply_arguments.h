@@ -9,8 +9,9 @@
 enum {
     MULTIPLY_BLOCK_LANES = 256,
     MULTIPLY_SLAB_COLS = 32, /* columns of two matrix instructions */
-    MULTIPLY_PARTS = 4,      /* k is cut in so many parts, whatever m is; their sums are added in order */
-    MULTIPLY_PART_COLS = 128, /* a part is a multiple of it */
+    MULTIPLY_PARTS =
+        4, /* k is cut in so many parts, whatever m is; their sums are added in order */
+    MULTIPLY_PART_COLS = 128,  /* a part is a multiple of it */
     MULTIPLY_ROWS_BYTES = 2608 /* of multiply_rows */
 };
 
@@ -48,8 +49,9 @@ typedef struct multiply_arguments {
     uint32_t local, is_grouped, is_masked, offsets_are_64, pairs_per_token, rows_in_order;
     uint32_t n_tiles, row_tiles; /* of this launch */
 
-    /* Weight row of place p in a tile: base + p / 16 * step_16 + p % 16 / 8 * step_8 + p % 8 * step_1,
-     * so that a gate and its up row are eight places, and in one lane two registers, apart. */
+    /* Weight row of place p in a tile: base + p / 16 * step_16 + p % 16 / 8 * step_8 + p % 8 *
+     * step_1, so that a gate and its up row are eight places, and in one lane two registers, apart.
+     */
     int32_t tile_base, tile_step, step_16, step_8, step_1;
 
     uint32_t code, storage, w_number, w_unit, x_unit; /* unit: bytes of an aligned copy */

@@ -74,8 +74,8 @@ DEVICE void codec_fp8(uint32_t word, uint32_t number, const bool bf16, uint32_t 
     }
 }
 
-/* Eight words of AWQ, of eight neighbouring columns, to eight words of one row each: a transposition
- * of nibbles. Row j of a word is nibble (j / 2) + 4 (j % 2). */
+/* Eight words of AWQ, of eight neighbouring columns, to eight words of one row each: a
+ * transposition of nibbles. Row j of a word is nibble (j / 2) + 4 (j % 2). */
 DEVICE void codec_transpose_n_words(uint32_t word[8]) {
 #pragma unroll
     for (int i = 0; i < 4; i++) { /* halves: columns i, i + 4 */

@@ -3,12 +3,23 @@
 
 #include "moe_activation.h"
 
-static const char *const symbols[] = {
-    "multiply_8_bf16_w16", "multiply_8_bf16_u4", "multiply_8_bf16_e2m1", "multiply_8_bf16_fp8",
-    "multiply_32_bf16_w16", "multiply_32_bf16_u4", "multiply_32_bf16_e2m1", "multiply_32_bf16_fp8",
-    "multiply_8_f16_w16", "multiply_8_f16_u4", "multiply_8_f16_e2m1", "multiply_8_f16_fp8",
-    "multiply_32_f16_w16", "multiply_32_f16_u4", "multiply_32_f16_e2m1", "multiply_32_f16_fp8",
-    NULL};
+static const char *const symbols[] = {"multiply_8_bf16_w16",
+                                      "multiply_8_bf16_u4",
+                                      "multiply_8_bf16_e2m1",
+                                      "multiply_8_bf16_fp8",
+                                      "multiply_32_bf16_w16",
+                                      "multiply_32_bf16_u4",
+                                      "multiply_32_bf16_e2m1",
+                                      "multiply_32_bf16_fp8",
+                                      "multiply_8_f16_w16",
+                                      "multiply_8_f16_u4",
+                                      "multiply_8_f16_e2m1",
+                                      "multiply_8_f16_fp8",
+                                      "multiply_32_f16_w16",
+                                      "multiply_32_f16_u4",
+                                      "multiply_32_f16_e2m1",
+                                      "multiply_32_f16_fp8",
+                                      NULL};
 enum { FUNCTIONS = 16, SHARED_LIMIT = 101376 /* of a block on sm_86, sm_89 and sm_120 */ };
 
 /* As multiply_stream_nvptx.c says, by code. */
@@ -19,7 +30,8 @@ static const uint32_t stages_of[2][4] = {{4, 4, 4, 3}, {3, 3, 3, 2}};
 static uint32_t shared_bytes(uint32_t function) {
     const uint32_t big = function / 4 % 2, code = function % 4, bits = code_bits[code],
                    places = big ? 64 : 32, tokens = big ? 32 : 8, slabs = slabs_of[big][code];
-    const uint32_t w_slab = bits == 4 ? (places + 8) * 16 : places * bits * 4 + (bits == 16 ? 64 : 32),
+    const uint32_t w_slab =
+                       bits == 4 ? (places + 8) * 16 : places * bits * 4 + (bits == 16 ? 64 : 32),
                    x_slab = tokens * 64 + 64;
     return MULTIPLY_ROWS_BYTES + 2 * MULTIPLY_PARTS * slabs * places * 8 +
            stages_of[big][code] * MULTIPLY_PARTS * slabs * (w_slab + x_slab) +
@@ -41,8 +53,9 @@ static int code_of(const tenon_weight_view *w) {
     case TENON_FORMAT_NVFP4:
         return MULTIPLY_CODE_E2M1;
     case TENON_FORMAT_FP8:
-        return w->number == TENON_NUMBER_E4M3FN || w->number == TENON_NUMBER_E5M2 ? MULTIPLY_CODE_FP8
-                                                                                  : -1;
+        return w->number == TENON_NUMBER_E4M3FN || w->number == TENON_NUMBER_E5M2
+                   ? MULTIPLY_CODE_FP8
+                   : -1;
     default:
         return -1;
     }
@@ -123,9 +136,8 @@ static void fill_scales(multiply_arguments *m, const tenon_weight_view *w) {
     m->scale_row = w->scale.row_stride, m->scale_col = w->scale.col_stride;
     m->scale_swizzled = w->scale_swizzled != 0;
     m->scale_groups = (uint32_t)w->col_groups;
-    m->scale_col_shift = w->col_groups > 1 || w->format == TENON_FORMAT_NVFP4
-                             ? shift_of(w->group_cols)
-                             : 31;
+    m->scale_col_shift =
+        w->col_groups > 1 || w->format == TENON_FORMAT_NVFP4 ? shift_of(w->group_cols) : 31;
     m->scale_row_shift = w->row_groups > 1 ? shift_of(w->group_rows) : w->n > 1 ? 31 : 0;
     if (w->group_rows == 1) m->scale_row_shift = 0;
     if (!w->zero_point.present) return;
@@ -181,7 +193,8 @@ void tenon_multiply_fill(multiply_arguments *m, const DLTensor *x, const tenon_w
     const bool n_words = w->format == TENON_FORMAT_INT4_AWQ;
     m->storage = by_row ? MULTIPLY_K_LAST : n_words ? MULTIPLY_N_WORDS : MULTIPLY_K_FIRST;
     if (by_row) {
-        m->w_unit = unit_of((uintptr_t)m->w, (uint64_t)m->w_n_bytes, (uint64_t)m->w_expert_bytes, 0);
+        m->w_unit =
+            unit_of((uintptr_t)m->w, (uint64_t)m->w_n_bytes, (uint64_t)m->w_expert_bytes, 0);
         return;
     }
     const bool neighbours = m->w_n_bytes == 4 && m->step_1 == 1 && !(n_words && m->gated) &&

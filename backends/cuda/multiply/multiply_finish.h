@@ -57,8 +57,8 @@ DEVICE void store_result(const multiply_arguments *a, int64_t row, uint32_t col,
     if (a->out_number == TENON_NUMBER_F32)
         store_4(a->out + 4 * at, bits_of(value));
     else
-        store_2(a->out + 2 * at, a->out_number == TENON_NUMBER_BF16 ? f32_to_bf16(value)
-                                                                     : f32_to_f16(value));
+        store_2(a->out + 2 * at,
+                a->out_number == TENON_NUMBER_BF16 ? f32_to_bf16(value) : f32_to_f16(value));
 }
 
 /* Sums of a place and of the one eight further, for one row of out. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tiles from global to shared memory, in pieces of 16 bytes that land while the block works.
  *
- * A slab is 32 columns. In shared memory a slab's rows follow each other, so that the eight rows and
- * four column groups of a warp's read are 128 neighbouring bytes for each of them; a little space
- * between slabs does the same for writes.
+ * A slab is 32 columns. In shared memory a slab's rows follow each other, so that the eight rows
+ * and four column groups of a warp's read are 128 neighbouring bytes for each of them; a little
+ * space between slabs does the same for writes.
  *
  *   16 bits   row 64 bytes     lane (row g, quarter t) reads 16 bytes: columns 8t .. 8t + 7
  *   8 bits    row 32 bytes     8 bytes: the same columns
@@ -23,18 +23,21 @@
 #define WORD_SLAB_BYTES(rows) (((rows) + 8) * 16)
 
 /* Copies 16 bytes of which the first `valid` are there; the others become 0. */
-DEVICE void copy_piece(shared_address to, tenon_device_const_bytes from, int32_t valid, uint32_t unit) {
+DEVICE void copy_piece(shared_address to, tenon_device_const_bytes from, int32_t valid,
+                       uint32_t unit) {
     valid = valid < 0 ? 0 : valid > 16 ? 16 : valid;
     if (unit == 16) {
         copy_16_part(to, from, (uint32_t)valid);
         return;
     }
+#pragma unroll 1
     for (int32_t i = 0; i < 16; i += 4) {
         const int32_t part = valid - i < 0 ? 0 : valid - i > 4 ? 4 : valid - i;
         if (unit == 4) {
             copy_4_part(to + (uint32_t)i, part ? from + i : from, (uint32_t)part);
         } else {
             uint32_t word = 0;
+#pragma unroll 1
             for (int32_t b = 0; b < part; b++) word |= (uint32_t)from[i + b] << (8 * b);
             store_shared_4(to + (uint32_t)i, word);
         }
@@ -66,6 +69,7 @@ DEVICE void load_weights(const multiply_arguments *a, tenon_device_const_bytes w
     const uint32_t line_words = n_words ? places / 8 : places, line_pieces = line_words / 4;
     const uint32_t lines = n_words ? slabs * 32 : slabs * 4;
     const uint32_t line_bytes = n_words ? line_words * 4 : (places + 8) * 4;
+#pragma unroll 1
     for (uint32_t i = lane; i < lines * line_pieces; i += lanes) {
         const uint32_t line = i / line_pieces, word = i % line_pieces * 4;
         const uint32_t entry = (n_words ? k0 : k0 / 8) + line;
@@ -88,15 +92,15 @@ DEVICE void load_weights(const multiply_arguments *a, tenon_device_const_bytes w
 #pragma unroll
             for (uint32_t j = 0; j < 4; j++)
                 copy_4_part(piece_to + 4 * j, offset[j] >= 0 ? from + offset[j] : w,
-                             offset[j] >= 0 ? 4 : 0);
+                            offset[j] >= 0 ? 4 : 0);
         }
     }
 }
 
 /* Rows of x. */
-DEVICE void load_x(const multiply_arguments *a, const multiply_rows *rows, shared_address to, uint32_t k0,
-                   const uint32_t tokens, const uint32_t slabs, const uint32_t bits, uint32_t lane,
-                   const uint32_t lanes) {
+DEVICE void load_x(const multiply_arguments *a, const multiply_rows *rows, shared_address to,
+                   uint32_t k0, const uint32_t tokens, const uint32_t slabs, const uint32_t bits,
+                   uint32_t lane, const uint32_t lanes) {
     const uint32_t row_pieces = slabs * bits / 4, slab_pieces = bits / 4;
     for (uint32_t i = lane; i < tokens * row_pieces; i += lanes) {
         const uint32_t token = i / row_pieces, piece = i % row_pieces;

@@ -11,7 +11,7 @@
 
 enum { MULTIPLY_MAX_TOKENS = 128, ROW_ABSENT = 0, ROW_ZERO = 1, ROW_PRESENT = 2 };
 
-typedef struct multiply_rows { /* in shared memory */
+typedef struct multiply_rows {           /* in shared memory */
     int64_t source[MULTIPLY_MAX_TOKENS]; /* bytes from x */
     float weight[MULTIPLY_MAX_TOKENS];
     uint32_t state[MULTIPLY_MAX_TOKENS];
@@ -67,6 +67,7 @@ DEVICE bool find_rows(const multiply_arguments *a, multiply_rows *rows, uint32_t
     const uint32_t lane = thread_x();
     uint32_t before = 0;
     if (lane == 0) rows->found = 0;
+#pragma unroll 1
     for (uint32_t e0 = 0; e0 < a->local; e0 += MULTIPLY_BLOCK_LANES) {
         const uint32_t e = e0 + lane;
         uint32_t first = 0, count = 0;
@@ -95,6 +96,7 @@ DEVICE bool find_rows(const multiply_arguments *a, multiply_rows *rows, uint32_t
 /* The source of each row of the tile. */
 DEVICE void place_rows(const multiply_arguments *a, multiply_rows *rows, const uint32_t tokens,
                        bool report) {
+#pragma unroll 1
     for (uint32_t i = thread_x(); i < tokens; i += MULTIPLY_BLOCK_LANES) {
         uint32_t state = i < rows->count ? ROW_PRESENT : ROW_ABSENT;
         const int64_t r = (int64_t)rows->first + i, x_rows = a->x_rows;

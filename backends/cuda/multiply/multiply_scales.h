@@ -47,11 +47,10 @@ DEVICE float expert_global(const multiply_arguments *a, uint32_t expert) {
 }
 
 DEVICE tenon_device_const_bytes expert_scales(const multiply_arguments *a, uint32_t expert) {
-    const uint32_t shift = a->scale_number == TENON_NUMBER_F32 ? 2
-                           : a->scale_number == TENON_NUMBER_F16 ||
-                                   a->scale_number == TENON_NUMBER_BF16
-                               ? 1
-                               : 0;
+    const uint32_t shift =
+        a->scale_number == TENON_NUMBER_F32                                           ? 2
+        : a->scale_number == TENON_NUMBER_F16 || a->scale_number == TENON_NUMBER_BF16 ? 1
+                                                                                      : 0;
     return a->scale ? a->scale + ((expert * a->scale_expert) << shift) : a->scale;
 }
 
@@ -101,6 +100,7 @@ DEVICE void make_scales(const multiply_arguments *a, slab_scale *scales, uint32_
                         uint32_t tile, uint32_t base, uint32_t k0, const uint32_t places,
                         const uint32_t slabs, const uint32_t code, bool sixteen, const bool bf16,
                         uint32_t lane, const uint32_t lanes) {
+#pragma unroll 1
     for (uint32_t i = lane; i < places * slabs; i += lanes) {
         const uint32_t place = i % places, slab = i / places;
         const slab_scale none = {0, 0};

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Few tokens: weights stream from memory, once, and become numbers in registers.
  *
- * Eight warps are two pieces of `frags` * 16 weight rows by the four parts of k. The weights are the
- * 16-row operand of the matrix instruction, eight tokens its columns. Lane (g, t) = (lane / 4,
- * lane % 4) has columns 8t .. 8t + 7 of a slab, of both operands: which column stands in which place
- * of the instruction is free, as long as the operands agree, and so each lane reads neighbours.
- * Codes are multiplied exactly; the sum of a slab is multiplied by its scale in f32. */
+ * Eight warps are two pieces of `frags` * 16 weight rows by the four parts of k. The weights are
+ * the 16-row operand of the matrix instruction, eight tokens its columns. Lane (g, t) = (lane / 4,
+ * lane % 4) has columns 8t .. 8t + 7 of a slab, of both operands: which column stands in which
+ * place of the instruction is free, as long as the operands agree, and so each lane reads
+ * neighbours. Codes are multiplied exactly; the sum of a slab is multiplied by its scale in f32. */
 #ifndef TENON_MULTIPLY_STREAM_H
 #define TENON_MULTIPLY_STREAM_H
 
@@ -30,9 +30,9 @@ DEVICE void weight_operands(const multiply_arguments *a, shared_address at, uint
             codec_fp8(v[0], a->w_number, bf16, pair);
             codec_fp8(v[1], a->w_number, bf16, pair + 2);
         } else {
-            const uint32_t word =
-                load_shared_4(at + (a->storage == MULTIPLY_K_LAST ? row * 16 + t * 4
-                                                                  : t * ((places + 8) * 4) + row * 4));
+            const uint32_t word = load_shared_4(at + (a->storage == MULTIPLY_K_LAST
+                                                          ? row * 16 + t * 4
+                                                          : t * ((places + 8) * 4) + row * 4));
             if (code == MULTIPLY_CODE_U4) {
                 codec_u4(word, s[h].second, bf16, pair);
             } else {
@@ -50,6 +50,7 @@ DEVICE void weight_operands(const multiply_arguments *a, shared_address at, uint
 /* Words of AWQ in shared memory to words of rows, in another place. */
 DEVICE void transpose_slabs(shared_address from, shared_address to, const uint32_t places,
                             const uint32_t slabs, uint32_t lane, const uint32_t lanes) {
+#pragma unroll 1
     for (uint32_t i = lane; i < slabs * 4 * (places / 8); i += lanes) {
         const uint32_t octet = i % (places / 8), line = i / (places / 8);
         uint32_t word[8];
@@ -85,8 +86,8 @@ DEVICE void multiply_stream(const multiply_arguments *a, const bool bf16, const 
     const uint32_t tile = block_x();
     const bool report = tile == 0, n_words = bits == 4 && a->storage == MULTIPLY_N_WORDS;
     const bool sixteen = code == MULTIPLY_CODE_E2M1 && a->scale_col_shift == 4;
-    const bool promote = code != MULTIPLY_CODE_16 && !sixteen &&
-                         (code == MULTIPLY_CODE_U4 || a->scale_groups > 1);
+    const bool promote =
+        code != MULTIPLY_CODE_16 && !sixteen && (code == MULTIPLY_CODE_U4 || a->scale_groups > 1);
     const uint32_t base = (uint32_t)a->tile_base + tile * (uint32_t)a->tile_step;
 
     for (uint32_t row_tile = block_y();; row_tile += a->row_tiles) {
@@ -96,32 +97,34 @@ DEVICE void multiply_stream(const multiply_arguments *a, const bool bf16, const 
         const uint32_t expert = rows->expert;
         const tenon_device_const_bytes w = a->w + expert * a->w_expert_bytes;
         const uint32_t count = a->part_cols / (slabs * 32);
+        const uint32_t part_k0 = part * a->part_cols, part_lane = lane % 64;
         float sum[4][2][4] = {0};
 
+/* The two warps of a part load it. */
 #define STREAM_LOAD(s)                                                                             \
     do {                                                                                           \
-        if ((s) < count)                                                                           \
-            for (uint32_t p = 0; p < MULTIPLY_PARTS; p++) {                                        \
-                const uint32_t k0 = p * a->part_cols + (s) * slabs * 32;                           \
-                const shared_address to = tiles + (s) % stages * stage_bytes;                      \
-                load_weights(a, w, to + p * w_part, tile, base, k0, places, slabs, bits, lane,     \
-                             MULTIPLY_BLOCK_LANES);                                                \
-                load_x(a, rows, to + MULTIPLY_PARTS * w_part + p * x_part, k0, tokens, slabs, 16,  \
-                       lane, MULTIPLY_BLOCK_LANES);                                                \
-            }                                                                                      \
+        if ((s) < count) {                                                                         \
+            const uint32_t k0 = part_k0 + (s) * slabs * 32;                                        \
+            const shared_address to = tiles + (s) % stages * stage_bytes;                          \
+            load_weights(a, w, to + part * w_part, tile, base, k0, places, slabs, bits, part_lane, \
+                         64);                                                                      \
+            load_x(a, rows, to + MULTIPLY_PARTS * w_part + part * x_part, k0, tokens, slabs, 16,   \
+                   part_lane, 64);                                                                 \
+        }                                                                                          \
         copy_commit();                                                                             \
     } while (0)
 #define STREAM_SCALES(s)                                                                           \
     do {                                                                                           \
         if ((promote || sixteen) && (s) < count)                                                   \
-            for (uint32_t p = 0; p < MULTIPLY_PARTS; p++)                                          \
-                make_scales(a, scales + ((s) % 2 * MULTIPLY_PARTS + p) * slabs * places, expert,   \
-                            tile, base, p * a->part_cols + (s) * slabs * 32, places, slabs, code,  \
-                            sixteen, bf16, lane, MULTIPLY_BLOCK_LANES);                            \
+            make_scales(a, scales + ((s) % 2 * MULTIPLY_PARTS + part) * slabs * places, expert,    \
+                        tile, base, part_k0 + (s) * slabs * 32, places, slabs, code, sixteen,      \
+                        bf16, part_lane, 64);                                                      \
     } while (0)
 
+#pragma unroll 1
         for (uint32_t s = 0; s + 1 < stages; s++) STREAM_LOAD(s);
         STREAM_SCALES(0);
+#pragma unroll 1
         for (uint32_t s = 0; s < count; s++) {
             if (stages == 4)
                 copy_wait(2);
@@ -135,9 +138,7 @@ DEVICE void multiply_stream(const multiply_arguments *a, const bool bf16, const 
             const shared_address stage = tiles + s % stages * stage_bytes;
             shared_address w_at = stage + part * w_part;
             if (n_words) {
-                for (uint32_t p = 0; p < MULTIPLY_PARTS; p++)
-                    transpose_slabs(stage + p * w_part, words + p * w_part, places, slabs, lane,
-                                    MULTIPLY_BLOCK_LANES);
+                transpose_slabs(w_at, words + part * w_part, places, slabs, part_lane, 64);
                 workgroup_barrier();
                 w_at = words + part * w_part;
             }
@@ -154,8 +155,9 @@ DEVICE void multiply_stream(const multiply_arguments *a, const bool bf16, const 
                     const uint32_t place = piece + f * 16;
                     if (promote || sixteen)
                         for (uint32_t h = 0; h < 2; h++)
-                            scale[f][h] = scales[((s % 2 * MULTIPLY_PARTS + part) * slabs + slab) *
-                                                     places + place + lane_id() / 4 + 8 * h];
+                            scale[f][h] =
+                                scales[((s % 2 * MULTIPLY_PARTS + part) * slabs + slab) * places +
+                                       place + lane_id() / 4 + 8 * h];
                     weight_operands(a, w_at + slab * slab_step, place, places, code, bf16, sixteen,
                                     scale[f], operand[f]);
                 }
@@ -193,6 +195,7 @@ DEVICE void multiply_stream(const multiply_arguments *a, const bool bf16, const 
                     sums[(part * tokens + j * 8 + lane_id() % 4 * 2 + i % 2) * pitch + piece +
                          f * 16 + lane_id() / 4 + i / 2 * 8] = sum[j][f][i];
         workgroup_barrier();
+#pragma unroll 1
         for (uint32_t i = lane; i < tokens * places / 2; i += MULTIPLY_BLOCK_LANES) {
             const uint32_t q = i % (places / 2), token = i / (places / 2),
                            place = q / 8 * 16 + q % 8;

@@ -3,10 +3,12 @@
 #include "multiply_stream.h"
 
 #define STREAM_KERNELS(type, bf16, name, code, slabs_8, stages_8, slabs_32, stages_32)             \
-    DEVICE_KERNEL(multiply_8_##type##_##name, MULTIPLY_BLOCK_LANES)(DEVICE_ARGUMENT multiply_arguments a) {        \
+    DEVICE_KERNEL(multiply_8_##type##_##name,                                                      \
+                  MULTIPLY_BLOCK_LANES)(DEVICE_ARGUMENT multiply_arguments a) {                    \
         multiply_stream(&a, bf16, code, 1, 1, slabs_8, stages_8);                                  \
     }                                                                                              \
-    DEVICE_KERNEL(multiply_32_##type##_##name, MULTIPLY_BLOCK_LANES)(DEVICE_ARGUMENT multiply_arguments a) {       \
+    DEVICE_KERNEL(multiply_32_##type##_##name,                                                     \
+                  MULTIPLY_BLOCK_LANES)(DEVICE_ARGUMENT multiply_arguments a) {                    \
         multiply_stream(&a, bf16, code, 4, 2, slabs_32, stages_32);                                \
     }
 #define STREAM_CODES(type, bf16)                                                                   \
