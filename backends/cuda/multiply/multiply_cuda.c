@@ -3,26 +3,17 @@
 
 #include "moe_activation.h"
 
-static const char *const symbols[] = {"multiply_8_bf16_w16",
-                                      "multiply_8_bf16_u4",
-                                      "multiply_8_bf16_e2m1",
-                                      "multiply_8_bf16_fp8",
-                                      "multiply_32_bf16_w16",
-                                      "multiply_32_bf16_u4",
-                                      "multiply_32_bf16_e2m1",
-                                      "multiply_32_bf16_fp8",
-                                      "multiply_8_f16_w16",
-                                      "multiply_8_f16_u4",
-                                      "multiply_8_f16_e2m1",
-                                      "multiply_8_f16_fp8",
-                                      "multiply_32_f16_w16",
-                                      "multiply_32_f16_u4",
-                                      "multiply_32_f16_e2m1",
-                                      "multiply_32_f16_fp8",
-                                      NULL};
-enum { FUNCTIONS = 16, SHARED_LIMIT = 101376 /* of a block on sm_86, sm_89 and sm_120 */ };
+/* By type of the activations, tokens in a tile, code. */
+static const char *const symbols[2][9] = {
+    {"multiply_8_bf16_w16", "multiply_8_bf16_u4", "multiply_8_bf16_e2m1", "multiply_8_bf16_fp8",
+     "multiply_32_bf16_w16", "multiply_32_bf16_u4", "multiply_32_bf16_e2m1", "multiply_32_bf16_fp8",
+     NULL},
+    {"multiply_8_f16_w16", "multiply_8_f16_u4", "multiply_8_f16_e2m1", "multiply_8_f16_fp8",
+     "multiply_32_f16_w16", "multiply_32_f16_u4", "multiply_32_f16_e2m1", "multiply_32_f16_fp8",
+     NULL}};
+enum { FUNCTIONS = 8 };
 
-/* As multiply_stream_nvptx.c says, by code. */
+/* As multiply_kernels.h says, by code. */
 static const uint32_t code_bits[4] = {16, 4, 4, 8};
 static const uint32_t slabs_of[2][4] = {{2, 4, 4, 4}, {1, 2, 2, 2}};
 static const uint32_t stages_of[2][4] = {{4, 4, 4, 3}, {3, 3, 3, 2}};
@@ -115,8 +106,17 @@ const char *tenon_multiply_declines(const DLTensor *x, const tenon_quant *x_quan
     return NULL;
 }
 
+static bool x_is_f16(const tenon_problem *problem) {
+    const DLTensor *x = problem->op == TENON_OP_MATMUL
+                            ? ((const tenon_matmul_args *)problem->args)->a
+                            : ((const tenon_moe_matmul_args *)problem->args)->x;
+    return tenon_number_of(x->dtype) == TENON_NUMBER_F16;
+}
+
 int32_t tenon_multiply_plan(tenon_kernel_plan *plan, tenon_error *error) {
-    int32_t status = tenon_cuda_load(plan, "multiply_stream", symbols, error);
+    const bool f16 = x_is_f16(&plan->problem);
+    int32_t status =
+        tenon_cuda_load(plan, f16 ? "multiply_f16" : "multiply_bf16", symbols[f16], error);
     for (uint32_t i = 0; i < FUNCTIONS && !status; i++)
         status = tenon_cuda_allow_shared(plan, i, shared_bytes(i), error);
     return status;
@@ -207,12 +207,8 @@ void tenon_multiply_fill(multiply_arguments *m, const DLTensor *x, const tenon_w
 
 int32_t tenon_multiply_launch(const tenon_kernel_plan *plan, multiply_arguments *m, bool few_rows,
                               uint32_t row_tiles, void *stream, tenon_error *error) {
-    const DLDataType type = plan->problem.op == TENON_OP_MATMUL
-                                ? ((const tenon_matmul_args *)plan->problem.args)->a->dtype
-                                : ((const tenon_moe_matmul_args *)plan->problem.args)->x->dtype;
     const uint32_t places = few_rows ? 32 : 64, outputs = m->gated ? places / 2 : places,
-                   function = (tenon_number_of(type) == TENON_NUMBER_F16 ? 8u : 0u) +
-                              (few_rows ? 0u : 4u) + m->code;
+                   function = (few_rows ? 0u : 4u) + m->code;
     m->tile_step = (int32_t)(m->gated ? outputs * (m->step_1 == 2 ? 2 : 1) : places);
     m->n_tiles = (m->n_out + outputs - 1) / outputs;
     m->row_tiles = row_tiles < 65535 ? row_tiles : 65535;
