@@ -29,10 +29,11 @@ DEVICE float load_scale(tenon_device_const_bytes base, uint32_t number, int64_t 
     }
 }
 
-/* Scale of a row that is there, in a group of columns. */
+/* Scale of a row that is there, in a group of columns; 1 without scales. */
 DEVICE float weight_scale(const multiply_arguments *a, tenon_device_const_bytes scale, uint32_t row,
                           uint32_t group) {
     int64_t at;
+    if (!scale) return 1;
     if (a->scale_swizzled) /* as tenon_scale_128x4_offset of backends/common */
         at = ((int64_t)(row / 128) * ((a->scale_groups + 3) / 4) + group / 4) * 512 +
              row % 32 * 16 + row % 128 / 32 * 4 + group % 4;

@@ -86,8 +86,8 @@ DEVICE void multiply_stream(const multiply_arguments *a, const bool bf16, const 
     const uint32_t tile = block_x();
     const bool report = tile == 0, n_words = bits == 4 && a->storage == MULTIPLY_N_WORDS;
     const bool sixteen = code == MULTIPLY_CODE_E2M1 && a->scale_col_shift == 4;
-    const bool promote =
-        code != MULTIPLY_CODE_16 && !sixteen && (code == MULTIPLY_CODE_U4 || a->scale_groups > 1);
+    const bool promote = code == MULTIPLY_CODE_U4 || (code == MULTIPLY_CODE_E2M1 && !sixteen) ||
+                         (code == MULTIPLY_CODE_FP8 && a->scale_groups > 1);
     const uint32_t base = (uint32_t)a->tile_base + tile * (uint32_t)a->tile_step;
 
     for (uint32_t row_tile = block_y();; row_tile += a->row_tiles) {
