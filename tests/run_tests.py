@@ -105,7 +105,7 @@ def run_python(tally, _):
 
 def run_python_rocm(tally):
     """The operations from Python on the kernels of ROCm, in the interpreter."""
-    report, staged, fake = RESULTS / "python-rocm.xml", BUILD / "tests/rocm/libtenon_staged.so", BUILD / "tests/rocm/fake_hip"
+    report, staged, fake = RESULTS / "python-rocm.xml", BUILD / "tests/gpu_staged/libtenon_staged.so", BUILD / "tests/rocm/fake_hip"
     if not staged.exists():
         tally.add("python-rocm", "all", "skipped", "no device code or no interpreter in this build")
         return

@@ -18,7 +18,7 @@ DETAIL = re.compile(r"modelled (?P<machine>\S+): (?P<us>[\d.]+) us, (?P<share>[\
 def results(build, batch, target):
     environment = {**os.environ, "TENON_BACKEND": "rocm", "TENON_STAGED_LIBRARY": str(build / "libtenon.so"), "TENON_FAKE_HIP_ARCH": target,
                    "LD_LIBRARY_PATH": str(build / "tests/rocm/fake_hip")}
-    command = [str(build / "tenonbench"), f"--lib={build / 'tests/rocm/libtenon_staged.so'}", "--mode=M", "--report=json", f"--batch={batch}"]
+    command = [str(build / "tenonbench"), f"--lib={build / 'tests/gpu_staged/libtenon_staged.so'}", "--mode=M", "--report=json", f"--batch={batch}"]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if done.returncode:
         sys.exit(done.stdout + done.stderr)

@@ -6,5 +6,5 @@ TENON_CUDA_WHY_NOT(why_not_sm80, TENON_CUDA_SM80, tenon_gpu_merge_states_decline
 extern const tenon_kernel tenon_cuda_merge_states_sm80;
 const tenon_kernel tenon_cuda_merge_states_sm80 = {
     TENON_GPU_ROW(merge_states, MERGE_STATES, TENON_TRAIT_BATCH_INVARIANT),
-    .name = "cuda_merge_states_sm80", .needs = TENON_CUDA_SM80, .checked_on = "compiled",
+    .name = "cuda_merge_states_sm80", .needs = TENON_CUDA_SM80, .checked_on = "emulated",
     .why_not = why_not_sm80};

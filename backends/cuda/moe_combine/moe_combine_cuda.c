@@ -6,5 +6,5 @@ TENON_CUDA_WHY_NOT(why_not_sm80, TENON_CUDA_SM80, tenon_gpu_moe_combine_declines
 extern const tenon_kernel tenon_cuda_moe_combine_sm80;
 const tenon_kernel tenon_cuda_moe_combine_sm80 = {
     TENON_GPU_ROW(moe_combine, MOE_COMBINE, TENON_TRAIT_BATCH_INVARIANT),
-    .name = "cuda_moe_combine_sm80", .needs = TENON_CUDA_SM80, .checked_on = "compiled",
+    .name = "cuda_moe_combine_sm80", .needs = TENON_CUDA_SM80, .checked_on = "emulated",
     .why_not = why_not_sm80};

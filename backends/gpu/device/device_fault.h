@@ -15,6 +15,8 @@ DEVICE void report_fault(tenon_device_fault slot, int32_t op, int32_t code, int6
     /* -1 claims the slot while it is being filled. */
 #if defined(__CUDACC__)
     if (atomicCAS_system(&fault->code, TENON_FAULT_NONE, -1) != TENON_FAULT_NONE) return;
+#elif !defined(__AMDGCN__)
+    if (fault->code != TENON_FAULT_NONE) return;
 #else
     int32_t expected = TENON_FAULT_NONE;
     if (!__scoped_atomic_compare_exchange_n(&fault->code, &expected, -1, false, __ATOMIC_ACQ_REL,
@@ -28,6 +30,8 @@ DEVICE void report_fault(tenon_device_fault slot, int32_t op, int32_t code, int6
 #if defined(__CUDACC__)
     __threadfence_system();
     (void)atomicExch_system(&fault->code, code);
+#elif !defined(__AMDGCN__)
+    fault->code = code;
 #else
     __scoped_atomic_store_n(&fault->code, code, __ATOMIC_RELEASE, __MEMORY_SCOPE_SYSTEM);
 #endif

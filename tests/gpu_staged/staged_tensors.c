@@ -36,7 +36,7 @@ static bool take_tensor(staged_call *c, void *member, const char *kind) {
     t->view = *given;
     /* Host memory only: what the test put elsewhere by intent stays there. */
     if (given->device.device_type == kDLCPU) {
-        t->view.device.device_type = kDLROCM;
+        t->view.device.device_type = staged_device_vendor()->device_type;
         set_span(t);
     }
     t->written = strstr(kind, "out") != NULL;
@@ -107,8 +107,8 @@ static bool upload(staged_call *c, char *text, size_t text_bytes) {
         staged_block *b = &c->block[i];
         const size_t bytes = (size_t)(b->end - b->first);
         b->offset = (uintptr_t)b->first % 64;
-        b->memory = staged_hip_allocate(bytes + b->offset, false);
-        if (!b->memory || staged_hip_upload(b->memory + b->offset, b->first, bytes))
+        b->memory = staged_device_allocate(bytes + b->offset, false);
+        if (!b->memory || staged_device_upload(b->memory + b->offset, b->first, bytes))
             return fails(text, text_bytes, "no device memory, or a copy to it failed");
     }
     for (int i = 0; i < c->n_tensors; i++) {
@@ -136,13 +136,13 @@ bool staged_begin(const tenon_api *api, int32_t op, const void *args, staged_cal
     /* Every args struct begins as this one does. */
     tenon_merge_states_args *head = (tenon_merge_states_args *)(void *)c->args;
     if (head->workspace && head->workspace_bytes) {
-        c->workspace = staged_hip_allocate(head->workspace_bytes, false);
+        c->workspace = staged_device_allocate(head->workspace_bytes, false);
         if (!c->workspace) return fails(text, text_bytes, "no device memory for a workspace");
         head->workspace = c->workspace;
     }
     c->given_fault = head->fault;
     if (head->fault && (uintptr_t)head->fault % 8 == 0) {
-        c->fault = staged_hip_allocate(sizeof *c->fault, true);
+        c->fault = staged_device_allocate(sizeof *c->fault, true);
         if (!c->fault) return fails(text, text_bytes, "no memory for a fault slot");
         *c->fault = *head->fault;
         head->fault = c->fault;
@@ -153,7 +153,7 @@ bool staged_begin(const tenon_api *api, int32_t op, const void *args, staged_cal
 bool staged_restore(staged_call *c) {
     for (int i = 0; i < c->n_blocks; i++) {
         const staged_block *b = &c->block[i];
-        if (staged_hip_upload(b->memory + b->offset, b->first, (size_t)(b->end - b->first)))
+        if (staged_device_upload(b->memory + b->offset, b->first, (size_t)(b->end - b->first)))
             return false;
     }
     if (c->fault) *c->fault = *c->given_fault;
@@ -165,7 +165,7 @@ bool staged_is_untouched(const staged_call *c) {
         const staged_block *b = &c->block[i];
         const size_t bytes = (size_t)(b->end - b->first);
         char *copy = malloc(bytes);
-        const bool same = copy && !staged_hip_download(copy, b->memory + b->offset, bytes) &&
+        const bool same = copy && !staged_device_download(copy, b->memory + b->offset, bytes) &&
                           !memcmp(copy, b->first, bytes);
         free(copy);
         if (!same) return false;
@@ -174,12 +174,12 @@ bool staged_is_untouched(const staged_call *c) {
 }
 
 bool staged_collect(staged_call *c, char *text, size_t text_bytes) {
-    if (staged_hip_synchronize()) return fails(text, text_bytes, "a kernel failed");
+    if (staged_device_synchronize()) return fails(text, text_bytes, "a kernel failed");
     for (int i = 0; i < c->n_blocks; i++) {
         const staged_block *b = &c->block[i];
         const size_t bytes = (size_t)(b->end - b->first);
         char *copy = malloc(bytes);
-        if (!copy || staged_hip_download(copy, b->memory + b->offset, bytes)) {
+        if (!copy || staged_device_download(copy, b->memory + b->offset, bytes)) {
             free(copy);
             return fails(text, text_bytes, "a copy from the device failed");
         }
@@ -193,7 +193,7 @@ bool staged_collect(staged_call *c, char *text, size_t text_bytes) {
 }
 
 void staged_end(staged_call *c) {
-    for (int i = 0; i < c->n_blocks; i++) staged_hip_release(c->block[i].memory, false);
-    staged_hip_release(c->workspace, false);
-    staged_hip_release(c->fault, true);
+    for (int i = 0; i < c->n_blocks; i++) staged_device_release(c->block[i].memory, false);
+    staged_device_release(c->workspace, false);
+    staged_device_release(c->fault, true);
 }

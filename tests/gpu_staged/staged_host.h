@@ -70,18 +70,25 @@ int32_t staged_failing_plan(const tenon_api *api, tenon_context *context, staged
 int32_t staged_failing_run(const tenon_api *api, const tenon_plan *plan, staged_call *call,
                            tenon_error *error, const char **wrong);
 
-/* The few functions of HIP that a host needs; false: there is none. */
-bool staged_hip_open(char *text, size_t text_bytes);
-void *staged_hip_allocate(size_t bytes, bool of_host);
-void staged_hip_release(void *memory, bool of_host);
-int staged_hip_upload(void *to, const void *from, size_t bytes);
-int staged_hip_download(void *to, const void *from, size_t bytes);
-int staged_hip_synchronize(void);
+/* Of the run time that was opened. */
+typedef struct staged_vendor {
+    int32_t backend, device_type;
+    const char *launch_symbol, *unknown_error;
+} staged_vendor;
+const staged_vendor *staged_device_vendor(void);
+
+/* The few functions of HIP or CUDA that a host needs; false: there is none. */
+bool staged_device_open(char *text, size_t text_bytes);
+void *staged_device_allocate(size_t bytes, bool of_host);
+void staged_device_release(void *memory, bool of_host);
+int staged_device_upload(void *to, const void *from, size_t bytes);
+int staged_device_download(void *to, const void *from, size_t bytes);
+int staged_device_synchronize(void);
 /* What the fake runtime alone has. */
 typedef struct staged_fake {
     void (*fail_at)(uint64_t n, bool all);
     uint64_t (*count)(const char *symbol);
 } staged_fake;
-bool staged_hip_is_fake(staged_fake *out);
+bool staged_device_is_fake(staged_fake *out);
 
 #endif /* TENON_STAGED_HOST_H */

@@ -20,7 +20,7 @@ static void say(void) {
 bool staged_failures_wanted(void) {
     static int wanted = -1;
     if (wanted < 0) {
-        wanted = getenv("TENON_STAGED_FAILURES") && staged_hip_is_fake(&fake);
+        wanted = getenv("TENON_STAGED_FAILURES") && staged_device_is_fake(&fake);
         if (wanted) atexit(say);
     }
     return wanted;
@@ -33,7 +33,7 @@ static bool was_planted(uint64_t before, uint64_t n, int32_t status, const tenon
     failures++;
     if (status != TENON_STATUS_DEVICE_ERROR && status != TENON_STATUS_NOT_AVAILABLE)
         *wrong = "staged host: a failing call of the runtime ends in another status";
-    else if (!strstr(error->text, "hipErrorUnknown (999)"))
+    else if (!strstr(error->text, staged_device_vendor()->unknown_error))
         *wrong = "staged host: a failing call of the runtime is not named";
     return true;
 }
@@ -61,15 +61,17 @@ int32_t staged_failing_run(const tenon_api *api, const tenon_plan *plan, staged_
     tenon_error *told = error ? error : &own;
     int32_t status = TENON_OK;
     for (uint64_t n = 1; n < MOST_CALLS; n++) {
-        const uint64_t before = fake.count(NULL), launches = fake.count("hipModuleLaunchKernel");
+        const uint64_t before = fake.count(NULL),
+                       launches = fake.count(staged_device_vendor()->launch_symbol);
         fake.fail_at(n, false);
         status = api->run(plan, call->args, told);
         fake.fail_at(0, false);
         if (!status || !was_planted(before, n, status, told, wrong) || *wrong) break;
         /* The launch that failed is counted as well. */
-        const uint64_t launched = fake.count("hipModuleLaunchKernel") - launches;
+        const uint64_t launched = fake.count(staged_device_vendor()->launch_symbol) - launches;
         const bool none_ran =
-            !launched || (launched == 1 && strstr(told->text, "hipModuleLaunchKernel"));
+            !launched ||
+            (launched == 1 && strstr(told->text, staged_device_vendor()->launch_symbol));
         if (none_ran && !staged_is_untouched(call)) {
             *wrong = "staged host: a run that failed wrote to memory";
             break;

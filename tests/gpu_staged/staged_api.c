@@ -36,7 +36,7 @@ static int32_t context_create(const tenon_context_options *given, tenon_context 
     if (given && given->struct_size == sizeof options) options = *given;
     tenon_context *context = calloc(1, sizeof *context);
     if (!context) return fail(error, TENON_STATUS_NO_MEMORY, "staged host: no memory");
-    options.backend = TENON_BACKEND_ROCM;
+    options.backend = staged_device_vendor()->backend;
     int32_t status = real->context_create(&options, &context->device, error);
     /* A backend that could not be opened stays closed for its context: that is another test's. */
     tenon_device_info first = {.struct_size = sizeof first};
@@ -72,7 +72,7 @@ static int32_t kernel_info(tenon_context *context, uint32_t index, tenon_kernel_
     tenon_kernel_info info = {.struct_size = sizeof info};
     uint32_t seen = 0;
     for (uint32_t i = 0; real->kernel_info(context->device, i, &info, NULL) == TENON_OK; i++)
-        if (info.backend == TENON_BACKEND_ROCM && seen++ == index)
+        if (info.backend == staged_device_vendor()->backend && seen++ == index)
             return real->kernel_info(context->device, i, out, error);
     return fail(error, TENON_STATUS_INVALID_ARGUMENT, "kernel_info: past the end");
 }
@@ -212,7 +212,7 @@ int32_t tenon_get_api(const tenon_host *host, uint32_t *inout_version, const ten
     void *entry = library ? dlsym(library, "tenon_get_api") : NULL;
     tenon_get_api_fn get_api;
     memcpy(&get_api, &entry, sizeof entry);
-    if (!entry || !staged_hip_open(text, sizeof text))
+    if (!entry || !staged_device_open(text, sizeof text))
         return fail(error, TENON_STATUS_NOT_AVAILABLE, text);
     int32_t status = get_api(host, inout_version, &real, error);
     if (status) return status;
