@@ -112,7 +112,7 @@ class Subject:
                        "LD_LIBRARY_PATH": str(self.build / "tests/rocm/fake_hip")}
         if self.counts:
             environment["TENON_FAKE_HIP_COUNTS"] = str(self.counts)
-        command = [str(self.build / "tenonbench"), f"--lib={self.build / 'tests/rocm/libtenon_staged.so'}", "--strict", "--mode=C", "--threads=1", self.problem]
+        command = [str(self.build / "tenonbench"), f"--lib={self.build / 'tests/gpu_staged/libtenon_staged.so'}", "--strict", "--mode=C", "--threads=1", self.problem]
         try:
             return subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=30).returncode == 0
         except subprocess.TimeoutExpired:
