@@ -63,8 +63,8 @@ static void test_device(const tenon_api *api, void *const *contexts, int device)
     tenon_context *context = test_context(api);
     tenon_error error = {.struct_size = sizeof error};
     tenon_plan *plan = NULL;
-    uint64_t in, lse, out;
-    void *stream, *graph = NULL, *current = NULL;
+    uint64_t in = 0, lse = 0, out = 0;
+    void *stream = NULL, *graph = NULL, *current = NULL;
     test_tensor ti, tl, to;
     const float zero = 0, none[D] = {0};
     float values[D], got[D];
@@ -130,7 +130,7 @@ int main(int argc, char **argv) {
                                   : "libcuda.so.1 cannot be opened");
         return test_report();
     }
-    void *contexts[2];
+    void *contexts[2] = {NULL, NULL};
     open_cuda();
     CHECK(!cuda.init(0) && !cuda.retain(&contexts[0], 0) && !cuda.retain(&contexts[1], 1), "init");
     for (int device = 0; device < 2; device++) test_device(api, contexts, device);
