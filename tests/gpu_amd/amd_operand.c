@@ -99,6 +99,10 @@ static bool parse_operand(char *text, const amd_opcode *opcode, amd_operand *out
         text[length - 1] = 0;
         text += 4;
         out->negate = true;
+    } else if (starts(text, "lit(") && text[length - 1] == ')') {
+        /* a literal whose value has an inline constant, too */
+        text[length - 1] = 0;
+        text += 4;
     } else if (*text == '-' && !isdigit((unsigned char)text[1])) {
         text++;
         out->negate = true;

@@ -101,6 +101,7 @@ static bool attend(const tenon_api *api, tenon_context *context, const char *ker
     int32_t cu[2] = {0, p->n_q}, lens[1] = {p->n_kv}, table[PAGES];
     const bool wide = p->bits == 32 || p->code == kDLFloat;
     for (int i = 0; i < PAGES; i++) table[i] = i;
+    if (p->native && row_declines_more(kernel)) return false; /* strided caches only */
     if (p->native) to_native(api, context);
     tenon_attention_args a = {
         .struct_size = sizeof a,

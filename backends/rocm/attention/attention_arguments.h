@@ -9,8 +9,8 @@
 enum {
     ATTENTION_WAVES = 4,
     ATTENTION_BLOCK_LANES = 256,
-    ATTENTION_BLOCK_ROWS = 16,  /* (token, head) rows of a workgroup */
-    ATTENTION_SPLIT_ROWS = 64,  /* sequences of more rows are not split */
+    ATTENTION_BLOCK_ROWS = 16,   /* (token, head) rows of a workgroup */
+    ATTENTION_SPLIT_ROWS = 64,   /* sequences of more rows are not split */
     ATTENTION_CHUNK_LEAST = 256, /* kv positions of a chunk: a multiple of CHUNK_UNIT */
     ATTENTION_CHUNK_UNIT = 128,
     ATTENTION_CHUNKS_MOST = 32
@@ -43,7 +43,7 @@ typedef struct attention_arguments {
     uint32_t page_magic, page_shift; /* j / page_size = high half of j * magic, shifted */
     uint32_t heads_q, heads_kv, group, row_blocks, chunks, split_rows, d_held;
     uint32_t q_number, out_number, sinks_number, causal, base2;
-    float scale_log2; /* logits to base 2 */
+    float scale_log2;              /* logits to base 2 */
     float softcap_in, softcap_out; /* out * tanh(in * q.k); in = 0: no cap */
 } attention_arguments;
 

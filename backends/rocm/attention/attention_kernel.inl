@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One kernel of attention. Before inclusion: KERNEL_NAME, D_QK and D_V (what the registers hold: 64, 128,
- * 192, 256, 576 and 64, 128, 256, 512), IS_F16 (of queries and weights), IS_BYTES (the cache's elements). */
-#define PASTE(a, b)  a##b
-#define JOIN(a, b)   PASTE(a, b)
-#define LOCAL(name)  JOIN(JOIN(KERNEL_NAME, _), name)
-#define K_STEPS      (D_QK / 32)
-#define LANE_DIMS    (D_V / 16)
+/* One kernel of attention. Before inclusion: KERNEL_NAME, D_QK and D_V (what the registers hold:
+ * 64, 128, 192, 256, 576 and 64, 128, 256, 512), IS_F16 (of queries and weights), IS_BYTES (the
+ * cache's elements). */
+#define PASTE(a, b)   a##b
+#define JOIN(a, b)    PASTE(a, b)
+#define LOCAL(name)   JOIN(JOIN(KERNEL_NAME, _), name)
+#define K_STEPS       (D_QK / 32)
+#define LANE_DIMS     (D_V / 16)
 #define ELEMENT_BYTES (IS_BYTES ? 1 : 2)
-#define SUBTILES     (D_V > 128 ? 1 : 2)
-#define TILE         (16 * SUBTILES)
-#define SPAN_DIMS    (LANE_DIMS < 8 ? LANE_DIMS : 8) /* contiguous dims of a lane */
-#define SPANS        (LANE_DIMS / SPAN_DIMS)
+#define SUBTILES      (D_V > 128 ? 1 : 2)
+#define TILE          (16 * SUBTILES)
+#define SPAN_DIMS     (LANE_DIMS < 8 ? LANE_DIMS : 8) /* contiguous dims of a lane */
+#define SPANS         (LANE_DIMS / SPAN_DIMS)
 
 typedef struct LOCAL(state) {
     f32x4 sum[LANE_DIMS];
@@ -86,8 +87,7 @@ DEVICE void LOCAL(multiply_keys)(const attention_arguments *a, tenon_device_cons
     const SHARED uint32_t *offsets = LOCAL(offsets) + wave_id() * 2 * TILE;
 #pragma unroll
     for (int u = 0; u < SUBTILES; u++) {
-        const tenon_device_const_bytes row =
-            LOCAL(row_at)(keys, offsets[16 * u + (int)m]) + g * 16;
+        const tenon_device_const_bytes row = LOCAL(row_at)(keys, offsets[16 * u + (int)m]) + g * 16;
         u32x4 piece[D_QK * ELEMENT_BYTES / 64];
 #pragma unroll
         for (int s = 0; s < D_QK * ELEMENT_BYTES / 64; s++) {
@@ -110,10 +110,9 @@ DEVICE void LOCAL(multiply_keys)(const attention_arguments *a, tenon_device_cons
 }
 
 /* Two dims of each word, of the positions 4 g + 0..3 of each subtile. */
-DEVICE void LOCAL(load_values)(const attention_arguments *a, tenon_device_const_bytes values, const int p,
-                               uint32_t word[SUBTILES][4][SPAN_DIMS / 2]) {
-    const uint32_t lane = lane_id(), n = lane % 16, g = lane / 16,
-                   d = LOCAL(dim_of)(n, p);
+DEVICE void LOCAL(load_values)(const attention_arguments *a, tenon_device_const_bytes values,
+                               const int p, uint32_t word[SUBTILES][4][SPAN_DIMS / 2]) {
+    const uint32_t lane = lane_id(), n = lane % 16, g = lane / 16, d = LOCAL(dim_of)(n, p);
     const SHARED uint32_t *offsets = LOCAL(offsets) + wave_id() * 2 * TILE + TILE;
 #pragma unroll
     for (int u = 0; u < SUBTILES; u++)
@@ -125,8 +124,7 @@ DEVICE void LOCAL(load_values)(const attention_arguments *a, tenon_device_const_
             if (IS_BYTES) {
 #pragma unroll
                 for (int w = 0; w < SPAN_DIMS / 2; w += 2) {
-                    const u32x2 pair =
-                        bytes_to_halves(IS_F16, a->v.number, load_4(row + w * 2));
+                    const u32x2 pair = bytes_to_halves(IS_F16, a->v.number, load_4(row + w * 2));
                     word[u][i][w] = pair.x, word[u][i][w + 1] = pair.y;
                 }
             } else if (SPAN_DIMS == 8) {
@@ -166,8 +164,9 @@ DEVICE void LOCAL(add_values)(const attention_arguments *a, tenon_device_const_b
                 for (int u = 0; u < SUBTILES; u++)
 #pragma unroll
                     for (int i = 0; i < 2; i++) {
-                        x[2 * u + i] = __builtin_amdgcn_perm(word[u][2 * i + 1][w], word[u][2 * i][w],
-                                                             half ? 0x07060302u : 0x05040100u);
+                        x[2 * u + i] =
+                            __builtin_amdgcn_perm(word[u][2 * i + 1][w], word[u][2 * i][w],
+                                                  half ? 0x07060302u : 0x05040100u);
                     }
                 f32x4 *sum = &state->sum[p * SPAN_DIMS + 2 * w + half];
                 *sum = SUBTILES == 2
@@ -182,12 +181,10 @@ DEVICE void LOCAL(add_values)(const attention_arguments *a, tenon_device_const_b
 }
 
 /* Positions begin .. end of this wave. */
-DEVICE void LOCAL(walk)(const attention_arguments *a, const attention_sequence *s, const row_view *r,
-                        uint32_t kv_head, const u32x4 *q, int32_t begin, int32_t end, int pass,
+DEVICE void LOCAL(walk)(const attention_sequence *s, const row_view *r, uint32_t kv_head,
+                        const u32x4 *q, int32_t begin, int32_t end, int pass,
                         LOCAL(state) * state) {
     const uint32_t g = lane_id() / 16;
-    const tenon_device_const_bytes keys = a->k.data + kv_head * a->k.head_bytes,
-                                   values = a->v.data + kv_head * a->v.head_bytes;
 #pragma unroll
     for (int c = 0; c < LANE_DIMS; c++) state->sum[c] = (f32x4){0, 0, 0, 0};
     state->max = -DEVICE_INFINITY;
@@ -196,6 +193,9 @@ DEVICE void LOCAL(walk)(const attention_arguments *a, const attention_sequence *
     for (int32_t j0 = begin; j0 < end; j0 += TILE) {
         f32x4 x[SUBTILES];
         float top = -DEVICE_INFINITY;
+        const attention_arguments *a = arguments_again();
+        const tenon_device_const_bytes keys = a->k.data + kv_head * a->k.head_bytes,
+                                       values = a->v.data + kv_head * a->v.head_bytes;
         LOCAL(find_rows)(a, s, j0, end, state);
         LOCAL(multiply_keys)(a, keys, q, x);
 #pragma unroll
@@ -254,8 +254,8 @@ DEVICE void LOCAL(fold)(int pass, LOCAL(state) * state) {
         }
         workgroup_barrier();
         if (wave == 0) {
-            const float other = lane[4 * LANE_DIMS * 64],
-                        max = __builtin_fmaxf(state->max, other), reference = reference_of(max);
+            const float other = lane[4 * LANE_DIMS * 64], max = __builtin_fmaxf(state->max, other),
+                        reference = reference_of(max);
             float mine = exp2_f32(state->max - reference), theirs = exp2_f32(other - reference);
             state->weight = state->weight * mine + lane[(4 * LANE_DIMS + 1) * 64] * theirs;
             state->max = max;
@@ -281,9 +281,11 @@ DEVICE void LOCAL(publish)(const LOCAL(state) * state) {
     workgroup_barrier();
 }
 
-/* Stores the rows, each wave every fourth; the later passes add infinities to what PASS_FINITE stored. */
+/* Stores the rows, each wave every fourth; the later passes add infinities to what PASS_FINITE
+ * stored. */
 DEVICE void LOCAL(store)(const attention_arguments *a, const attention_sequence *s, int32_t b,
-                         uint32_t kv_head, uint32_t first_row, uint32_t chunk, int pass, bool bad_page) {
+                         uint32_t kv_head, uint32_t first_row, uint32_t chunk, int pass,
+                         bool bad_page) {
     const bool split = s->n_chunks > 1;
     const float infinity = pass == PASS_PLUS ? DEVICE_INFINITY : -DEVICE_INFINITY;
     for (uint32_t n = wave_id(); n < ATTENTION_BLOCK_ROWS; n += ATTENTION_WAVES) {
@@ -293,8 +295,9 @@ DEVICE void LOCAL(store)(const attention_arguments *a, const attention_sequence 
                        head = kv_head * a->group + row % a->group;
         const float max = LOCAL(folded)[4 * LANE_DIMS * 64 + n],
                     weight = LOCAL(folded)[(4 * LANE_DIMS + 1) * 64 + n];
-        const int64_t slot =
-            (((int64_t)b * a->heads_kv + kv_head) * a->chunks + chunk) * a->split_rows + row,
+        const int64_t slot = (((int64_t)b * a->heads_kv + kv_head) * a->chunks + chunk) *
+                                 a->split_rows +
+                             row,
                       out = ((int64_t)token * a->heads_q + head) * a->v.d;
         const bool empty = bad_page || (!split && weight == 0);
         float factor = 1;
@@ -345,33 +348,36 @@ DEVICE bool LOCAL(any_wave)(bool condition) {
     return any;
 }
 
-DEVICE_KERNEL(KERNEL_NAME, ATTENTION_BLOCK_LANES)(attention_arguments a) {
-    const uint32_t block = block_x() % a.row_blocks, chunk = block_x() / a.row_blocks,
+DEVICE_KERNEL(KERNEL_NAME, ATTENTION_BLOCK_LANES)(attention_arguments by_value) {
+    (void)by_value;
+    const attention_arguments *a = arguments_again();
+    const uint32_t block = block_x() % a->row_blocks, chunk = block_x() / a->row_blocks,
                    kv_head = block_y();
     const int32_t b = (int32_t)block_z();
     int32_t where;
     attention_sequence s;
-    if (!batch_is_good(&a, &where) || !read_sequence(&a, b, &s)) return;
-    if (block * ATTENTION_BLOCK_ROWS >= (uint32_t)s.n_tokens * a.group ||
+    if (!batch_is_good(a, &where) || !read_sequence(a, b, &s)) return;
+    if (block * ATTENTION_BLOCK_ROWS >= (uint32_t)s.n_tokens * a->group ||
         (chunk >= (uint32_t)s.n_chunks && chunk > 0))
         return;
     const row_view r =
-        row_view_of(&a, &s, b, kv_head, block * ATTENTION_BLOCK_ROWS + lane_id() % 16);
+        row_view_of(a, &s, b, kv_head, block * ATTENTION_BLOCK_ROWS + lane_id() % 16);
     const int32_t chunk_begin = s.begin + (int32_t)chunk * s.chunk,
                   chunk_end = s.kv_len - chunk_begin < s.chunk ? s.kv_len : chunk_begin + s.chunk,
                   share = ((s.chunk + ATTENTION_WAVES - 1) / ATTENTION_WAVES + 31) & -32,
                   begin = chunk_begin + (int32_t)wave_id() * share,
                   end = chunk_end - begin < share ? chunk_end : begin + share;
     u32x4 q[K_STEPS];
-    LOCAL(load_queries)(&a, &r, q);
+    LOCAL(load_queries)(a, &r, q);
     /* Once; or, where a sum is no number, three times more with such values apart. */
 #pragma clang loop unroll(disable)
     for (int pass = PASS_ALL; pass < PASSES; pass++) {
         LOCAL(state) state;
-        LOCAL(walk)(&a, &s, &r, kv_head, q, begin, end, pass, &state);
+        a = arguments_again();
+        LOCAL(walk)(&s, &r, kv_head, q, begin, end, pass, &state);
         if (state.bad_page)
-            report_fault(a.fault, a.op, TENON_FAULT_PAGE_OUT_OF_RANGE, state.bad_entry,
-                         state.bad_id, a.pages);
+            report_fault(a->fault, a->op, TENON_FAULT_PAGE_OUT_OF_RANGE, state.bad_entry,
+                         state.bad_id, a->pages);
         const bool bad_page = LOCAL(any_wave)(state.bad_page);
         LOCAL(fold)(pass, &state);
         bool strange = false;
@@ -382,7 +388,7 @@ DEVICE_KERNEL(KERNEL_NAME, ATTENTION_BLOCK_LANES)(attention_arguments a) {
         const bool again = LOCAL(any_wave)(wave_id() == 0 && strange && !bad_page);
         if (pass == PASS_ALL && again) continue;
         LOCAL(publish)(&state);
-        LOCAL(store)(&a, &s, b, kv_head, block * ATTENTION_BLOCK_ROWS, chunk, pass, bad_page);
+        LOCAL(store)(a, &s, b, kv_head, block * ATTENTION_BLOCK_ROWS, chunk, pass, bad_page);
         if (pass == PASS_ALL) return;
     }
 }

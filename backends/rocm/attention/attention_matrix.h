@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Matrix instructions on fragments of eight 16-bit elements a lane, and what brings elements into
  * that form. D[m][n] += sum_k A[m][k] B[k][n]: lane l holds row (column) l % 16 of A (B) and the
- * elements k of its group l / 16; which k those are does not matter as long as A and B agree. D: lane l
- * holds column l % 16, rows 4 (l / 16) + 0..3. (AMD matrix instruction calculator.) */
+ * elements k of its group l / 16; which k those are does not matter as long as A and B agree. D:
+ * lane l holds column l % 16, rows 4 (l / 16) + 0..3. (AMD matrix instruction calculator.) */
 #ifndef TENON_ATTENTION_MATRIX_H
 #define TENON_ATTENTION_MATRIX_H
 
@@ -43,8 +43,8 @@ DEVICE uint32_t pack_weights(const bool f16, float low, float high) {
     return __builtin_amdgcn_perm(bits_of(high) + 0x8000u, bits_of(low) + 0x8000u, 0x07060302u);
 }
 
-/* A byte of a cache is exact in bf16, and so is its f32: the upper half is the code. In f16 all are exact
- * as well, denormals of e5m2fnuz included. */
+/* A byte of a cache is exact in bf16, and so is its f32: the upper half is the code. In f16 all are
+ * exact as well, denormals of e5m2fnuz included. */
 DEVICE uint32_t exact_pair(const bool f16, float low, float high) {
     if (f16) return f32_to_f16(low) | (uint32_t)f32_to_f16(high) << 16;
     return __builtin_amdgcn_perm(bits_of(high), bits_of(low), 0x07060302u);
@@ -68,16 +68,15 @@ DEVICE u32x2 bytes_to_halves(const bool f16, uint32_t number, uint32_t word) {
         return (u32x2){exact_pair(f16, low.x, low.y), exact_pair(f16, high.x, high.y)};
     }
 #endif
-    return (u32x2){
-        exact_pair(f16, byte_to_f32(number, word, 0), byte_to_f32(number, word, 1)),
-        exact_pair(f16, byte_to_f32(number, word, 2), byte_to_f32(number, word, 3))};
+    return (u32x2){exact_pair(f16, byte_to_f32(number, word, 0), byte_to_f32(number, word, 1)),
+                   exact_pair(f16, byte_to_f32(number, word, 2), byte_to_f32(number, word, 3))};
 }
 
 /* Runs in which values that are no numbers are kept apart. */
 enum { PASS_ALL, PASS_FINITE, PASS_PLUS, PASS_MINUS, PASSES };
 
-/* Two values: those that are no numbers become 0 (FINITE); or what counts (an infinity of that sign, or
- * NaN) becomes 1 and all else 0. */
+/* Two values: those that are no numbers become 0 (FINITE); or what counts (an infinity of that
+ * sign, or NaN) becomes 1 and all else 0. */
 DEVICE uint32_t sift_pair(const bool f16, int pass, uint32_t pair) {
     const uint32_t infinity = f16 ? 0x7c00u : 0x7f80u, one = f16 ? 0x3c00u : 0x3f80u;
     uint32_t result = 0;

@@ -10,10 +10,10 @@
 typedef struct attention_sequence {
     int32_t first_token, n_tokens, kv_len, begin; /* kv positions begin .. kv_len are visible */
     TENON_GLOBAL const int32_t *pages;
-    int64_t first_entry;      /* of the page list, for reports */
-    int32_t chunk, n_chunks;  /* positions of a chunk; 0 chunks: empty rows */
+    int64_t first_entry;     /* of the page list, for reports */
+    int32_t chunk, n_chunks; /* positions of a chunk; 0 chunks: empty rows */
     bool failed;
-    int64_t value, limit;     /* of the fault */
+    int64_t value, limit; /* of the fault */
 } attention_sequence;
 
 /* Row offsets that run from 0 upwards and end inside the tensor. Each wave looks at all. */
@@ -54,8 +54,8 @@ DEVICE bool read_sequence(const attention_arguments *a, int32_t b, attention_seq
     if (s->n_tokens == 0) return true;
     if (s->n_tokens > a->max_rows) return sequence_fails(s, s->n_tokens, (int64_t)a->max_rows + 1);
     if (kv_len < 0 || kv_len > a->max_kv_len)
-        return sequence_fails(
-            s, kv_len, a->max_kv_len == INT32_MAX ? INT64_MAX : (int64_t)a->max_kv_len + 1);
+        return sequence_fails(s, kv_len,
+                              a->max_kv_len == INT32_MAX ? INT64_MAX : (int64_t)a->max_kv_len + 1);
     if (kv_len == 0) return true;
     if ((a->causal || a->tree_mask) && s->n_tokens > kv_len)
         return sequence_fails(s, s->n_tokens, (int64_t)kv_len + 1);

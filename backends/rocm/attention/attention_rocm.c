@@ -34,7 +34,8 @@ static attention_problem problem_of(const tenon_attention_args *a) {
                            .workspace = a->workspace,
                            .fault = a->fault,
                            .stream = a->stream};
-    for (int i = 0; i < 3; i++) p.k_strides[i] = a->k->strides[i], p.v_strides[i] = a->v->strides[i];
+    for (int i = 0; i < 3; i++)
+        p.k_strides[i] = a->k->strides[i], p.v_strides[i] = a->v->strides[i];
     return p;
 }
 

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sixteen (token, head) rows of one KV head against a range of kv positions, from registers alone: no element
- * of the cache passes through LDS.
+/* Sixteen (token, head) rows of one KV head against a range of kv positions, from registers alone:
+ * no element of the cache passes through LDS.
  *
  *   S^T = K Q^T      A: keys, 16 positions, each lane with 16 contiguous bytes of one; B: queries
- *   O^T = V^T P^T    B: the weights, as the first product leaves them: lane l has column l % 16 (row of P),
- *                    positions 4 (l / 16) + 0..3; A: values, loaded 16 bytes a lane and transposed by
+ *   O^T = V^T P^T    B: the weights, as the first product leaves them: lane l has column l % 16
+ * (row of P), positions 4 (l / 16) + 0..3; A: values, loaded 16 bytes a lane and transposed by
  *                    v_perm_b32 within the lane, so that a lane's dims are contiguous
  *
- * The four waves take a quarter of the range each and are folded in a fixed order. The running maximum moves
- * only when a logit passes it by 2^8: without that there is no exchange between lanes in the loop. */
+ * The four waves take a quarter of the range each and are folded in a fixed order. The running
+ * maximum moves only when a logit passes it by 2^8: without that there is no exchange between lanes
+ * in the loop. */
 #ifndef TENON_ATTENTION_ROWS_H
 #define TENON_ATTENTION_ROWS_H
 
@@ -20,12 +21,20 @@
 
 /* What a lane knows of its row: column l % 16 of the products. */
 typedef struct row_view {
-    int32_t low, high;  /* sees kv positions low .. high, before the tree mask */
+    int32_t low, high; /* sees kv positions low .. high, before the tree mask */
     int32_t position, first_new;
     float scale, slope; /* of logits to base 2 */
     bool exists;
     uint32_t row, token, head;
 } row_view;
+
+/* The arguments, read once more from where the launch left them: what a loop reads through a fresh
+ * pointer does not stay in scalar registers, of which there are too few for all of it. */
+DEVICE const attention_arguments *arguments_again(void) {
+    __attribute__((address_space(4))) const void *p = __builtin_amdgcn_kernarg_segment_ptr();
+    __asm__ volatile("" : "+s"(p));
+    return (const attention_arguments *)p;
+}
 
 /* Zeros in the place of rows that must not be read. */
 static TENON_GLOBAL const u32x4 zero_row[80] = {0};
@@ -57,10 +66,12 @@ DEVICE float logit_of(const attention_arguments *a, const row_view *r, float dot
 DEVICE float slot_scale(const attention_arguments *a, const attention_sequence *s,
                         const attention_side *side, uint32_t kv_head, int32_t j, int32_t end) {
     if (j >= end) return 1;
-    const uint32_t page = page_of(a, (uint32_t)j), slot = (uint32_t)j - page * (uint32_t)a->page_size;
+    const uint32_t page = page_of(a, (uint32_t)j),
+                   slot = (uint32_t)j - page * (uint32_t)a->page_size;
     const int32_t id = s->pages[page];
     if (id < 0 || id >= a->pages) return 1;
-    return side->scale[id * side->scale_page + slot * side->scale_slot + kv_head * side->scale_head];
+    return side
+        ->scale[id * side->scale_page + slot * side->scale_slot + kv_head * side->scale_head];
 }
 
 DEVICE row_view row_view_of(const attention_arguments *a, const attention_sequence *s, int32_t b,
@@ -83,9 +94,7 @@ DEVICE row_view row_view_of(const attention_arguments *a, const attention_sequen
     r.scale = a->scale_log2;
     if (a->q_scale) r.scale *= a->q_scale[b * a->q_scale_sequence + kv_head * a->q_scale_head];
     if (a->k.scale && !a->k.scale_is_per_slot) r.scale *= a->k.scale[kv_head * a->k.scale_head];
-    r.slope = a->alibi_slopes
-                  ? a->alibi_slopes[b * a->alibi_sequence + r.head] * DEVICE_LOG2_E
-                  : 0;
+    r.slope = a->alibi_slopes ? a->alibi_slopes[b * a->alibi_sequence + r.head] * DEVICE_LOG2_E : 0;
     return r;
 }
 

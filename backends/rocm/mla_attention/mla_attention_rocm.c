@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mla_attention is attention with one KV head whose values are the front of its keys (../attention). */
+/* mla_attention is attention with one KV head whose values are the front of its keys
+ * (../attention). */
 #include "attention_fill.h"
 
 static attention_problem problem_of(const tenon_mla_attention_args *a) {

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "attention/attention_arguments.h"
 #include "stored_number.h"
 
 enum { D_MOST = 192, D_V_MOST = 128, LATENT_MOST = 512, LATENT_QK_MOST = 576, GRID_MOST = 65535 };
@@ -31,8 +32,8 @@ static bool multiplies_f16(const attention_problem *p) {
     return q == TENON_NUMBER_F16 || (is_byte(q) && k == TENON_NUMBER_F16);
 }
 
-static const char *cache_declines(const DLTensor *cache, const int64_t *strides, int64_t d, const char *name,
-                                  tenon_reason *reason) {
+static const char *cache_declines(const DLTensor *cache, const int64_t *strides, int64_t d,
+                                  const char *name, tenon_reason *reason) {
     const int64_t bytes = cache->dtype.bits / 8;
     if (cache->ndim == 5)
         return tenon_decline(reason, "%s: takes rows in one piece, not split head dims", name);
@@ -95,10 +96,12 @@ static sizes sizes_of(const attention_problem *p) {
     int64_t kv_len = pages > INT32_MAX / page_size_of(p) ? INT32_MAX : pages * page_size_of(p);
     if (p->max_kv_len) kv_len = least(kv_len, p->max_kv_len);
     sizes s = {.row_blocks = most(1, (rows + ATTENTION_BLOCK_ROWS - 1) / ATTENTION_BLOCK_ROWS),
-               .chunks = most(1, least(ATTENTION_CHUNKS_MOST,
-                                       (kv_len + ATTENTION_CHUNK_LEAST - 1) / ATTENTION_CHUNK_LEAST)),
+               .chunks = most(1, least(ATTENTION_CHUNKS_MOST, (kv_len + ATTENTION_CHUNK_LEAST - 1) /
+                                                                  ATTENTION_CHUNK_LEAST)),
                .split_rows = most(1, least(rows, ATTENTION_SPLIT_ROWS)),
-               .d_held = p->is_latent ? 512 : p->d_qk <= 64 && p->d_v <= 64 ? 64 : 128};
+               .d_held = p->is_latent                    ? 512
+                         : p->d_qk <= 64 && p->d_v <= 64 ? 64
+                                                         : 128};
     if (group > ATTENTION_SPLIT_ROWS) s.chunks = 1; /* no sequence is short enough to be split */
     s.slots = s.chunks > 1 ? p->kv_lens->shape[0] * p->heads_kv * s.chunks * s.split_rows : 0;
     return s;
@@ -111,14 +114,16 @@ static const char *object_of(const attention_problem *p) {
                                            : "attention_d192";
 }
 
-int32_t tenon_rocm_attention_plan(tenon_kernel_plan *plan, const attention_problem *p, tenon_error *error) {
+int32_t tenon_rocm_attention_plan(tenon_kernel_plan *plan, const attention_problem *p,
+                                  tenon_error *error) {
     const sizes s = sizes_of(p);
     char rows[64];
     const bool bytes = is_byte(tenon_stored_number(p->k->dtype, p->kv_element));
     snprintf(rows, sizeof rows, "%s_%s_%s", object_of(p), multiplies_f16(p) ? "f16" : "bf16",
              bytes ? "bytes" : "same");
     const char *const symbols[] = {rows, "attention_finish", NULL};
-    plan->workspace_bytes = ((uint64_t)(s.slots * s.d_held + 2 * s.slots) * sizeof(float) + 63) / 64 * 64;
+    plan->workspace_bytes =
+        ((uint64_t)(s.slots * s.d_held + 2 * s.slots) * sizeof(float) + 63) / 64 * 64;
     return tenon_rocm_load(plan, object_of(p), symbols, error);
 }
 
@@ -181,10 +186,10 @@ int32_t tenon_rocm_attention_run(const tenon_kernel_plan *plan, const attention_
         .alibi_sequence = slopes && slopes->ndim == 2 ? slopes->strides[0] : 0,
         .tree_token = p->tree_mask ? p->tree_mask->strides[0] : 0,
         .q_scale_sequence = q_scale && q_scale->ndim == 2 ? q_scale->strides[0] : 0,
-        .q_scale_head = !q_scale              ? 0
-                        : q_scale->ndim == 2  ? q_scale->strides[1]
+        .q_scale_head = !q_scale                ? 0
+                        : q_scale->ndim == 2    ? q_scale->strides[1]
                         : q_scale->shape[0] > 1 ? q_scale->strides[0]
-                                              : 0,
+                                                : 0,
         .op = p->op,
         .n_sequences = (int32_t)p->kv_lens->shape[0],
         .n_tokens = (int32_t)p->q->shape[0],
@@ -219,7 +224,8 @@ int32_t tenon_rocm_attention_run(const tenon_kernel_plan *plan, const attention_
                                   .blocks_y = k.heads_kv,
                                   .blocks_z = (uint32_t)k.n_sequences,
                                   .block_lanes = ATTENTION_BLOCK_LANES},
-                          finish = {.blocks = (uint32_t)k.n_tokens, .block_lanes = ATTENTION_BLOCK_LANES};
+                          finish = {.blocks = (uint32_t)k.n_tokens,
+                                    .block_lanes = ATTENTION_BLOCK_LANES};
     int32_t status = TENON_OK;
     if (k.n_sequences) status = tenon_rocm_launch(plan, 0, rows, p->stream, &k, error);
     return status ? status : tenon_rocm_launch(plan, 1, finish, p->stream, &k, error);
