@@ -51,8 +51,9 @@ DEVICE void LOCAL(load_queries)(const attention_arguments *a, const row_view *r,
 
 /* Places of the tile's rows, in pieces of 16 bytes; ~0: not to be read. The lanes look up keys and
  * values side by side. */
-DEVICE void LOCAL(find_rows)(const attention_arguments *a, const attention_sequence *s, int32_t j0,
+DEVICE void LOCAL(find_rows)(const attention_sequence *s, int32_t j0,
                              int32_t end, LOCAL(state) * state) {
+    const attention_arguments *a = arguments_again();
     const uint32_t lane = lane_id();
     SHARED uint32_t *offsets = LOCAL(offsets) + wave_id() * 2 * TILE;
     const int32_t j = j0 + (int32_t)(lane % TILE);
@@ -63,7 +64,7 @@ DEVICE void LOCAL(find_rows)(const attention_arguments *a, const attention_seque
         const int32_t id = s->pages[page];
         if (id < 0 || id >= a->pages) {
             state->bad_page = true;
-            state->bad_entry = s->first_entry + page;
+            state->bad_entry = page;
             state->bad_id = id;
         } else {
             const attention_side *side = &a->k;
@@ -81,8 +82,9 @@ DEVICE tenon_device_const_bytes LOCAL(row_at)(tenon_device_const_bytes base, uin
     return offset == ~0u ? (tenon_device_const_bytes)zero_row : base + (uint64_t)offset * 16;
 }
 
-DEVICE void LOCAL(multiply_keys)(const attention_arguments *a, tenon_device_const_bytes keys,
-                                 const u32x4 *q, f32x4 *dots) {
+DEVICE void LOCAL(multiply_keys)(const u32x4 *q, f32x4 *dots) {
+    const attention_arguments *a = arguments_again();
+    const tenon_device_const_bytes keys = a->k.data + block_y() * a->k.head_bytes;
     const uint32_t lane = lane_id(), m = lane % 16, g = lane / 16;
     const SHARED uint32_t *offsets = LOCAL(offsets) + wave_id() * 2 * TILE;
 #pragma unroll
@@ -110,8 +112,9 @@ DEVICE void LOCAL(multiply_keys)(const attention_arguments *a, tenon_device_cons
 }
 
 /* Two dims of each word, of the positions 4 g + 0..3 of each subtile. */
-DEVICE void LOCAL(load_values)(const attention_arguments *a, tenon_device_const_bytes values,
-                               const int p, uint32_t word[SUBTILES][4][SPAN_DIMS / 2]) {
+DEVICE void LOCAL(load_values)(const int p, uint32_t word[SUBTILES][4][SPAN_DIMS / 2]) {
+    const attention_arguments *a = arguments_again();
+    const tenon_device_const_bytes values = a->v.data + block_y() * a->v.head_bytes;
     const uint32_t lane = lane_id(), n = lane % 16, g = lane / 16, d = LOCAL(dim_of)(n, p);
     const SHARED uint32_t *offsets = LOCAL(offsets) + wave_id() * 2 * TILE + TILE;
 #pragma unroll
@@ -148,12 +151,11 @@ DEVICE void LOCAL(sift)(int pass, uint32_t word[SUBTILES][4][SPAN_DIMS / 2]) {
                 word[u][i][w] = sift_pair(IS_F16, pass, word[u][i][w]);
 }
 
-DEVICE void LOCAL(add_values)(const attention_arguments *a, tenon_device_const_bytes values,
-                              const uint32_t weights[SUBTILES][2], int pass, LOCAL(state) * state) {
+DEVICE void LOCAL(add_values)(const uint32_t weights[SUBTILES][2], int pass, LOCAL(state) * state) {
 #pragma unroll
     for (int p = 0; p < SPANS; p++) {
         uint32_t word[SUBTILES][4][SPAN_DIMS / 2];
-        LOCAL(load_values)(a, values, p, word);
+        LOCAL(load_values)(p, word);
         if (pass != PASS_ALL) LOCAL(sift)(pass, word);
 #pragma unroll
         for (int w = 0; w < SPAN_DIMS / 2; w++)
@@ -193,11 +195,9 @@ DEVICE void LOCAL(walk)(const attention_sequence *s, const row_view *r, uint32_t
     for (int32_t j0 = begin; j0 < end; j0 += TILE) {
         f32x4 x[SUBTILES];
         float top = -DEVICE_INFINITY;
+        LOCAL(find_rows)(s, j0, end, state);
+        LOCAL(multiply_keys)(q, x);
         const attention_arguments *a = arguments_again();
-        const tenon_device_const_bytes keys = a->k.data + kv_head * a->k.head_bytes,
-                                       values = a->v.data + kv_head * a->v.head_bytes;
-        LOCAL(find_rows)(a, s, j0, end, state);
-        LOCAL(multiply_keys)(a, keys, q, x);
 #pragma unroll
         for (int u = 0; u < SUBTILES; u++)
 #pragma unroll
@@ -235,7 +235,7 @@ DEVICE void LOCAL(walk)(const attention_sequence *s, const row_view *r, uint32_t
             for (int i = 0; i < 2; i++)
                 weights[u][i] = pack_weights(IS_F16, p[2 * i], p[2 * i + 1]);
         }
-        LOCAL(add_values)(a, values, weights, pass, state);
+        LOCAL(add_values)(weights, pass, state);
     }
 }
 
@@ -376,7 +376,8 @@ DEVICE_KERNEL(KERNEL_NAME, ATTENTION_BLOCK_LANES)(attention_arguments by_value) 
         a = arguments_again();
         LOCAL(walk)(&s, &r, kv_head, q, begin, end, pass, &state);
         if (state.bad_page)
-            report_fault(a->fault, a->op, TENON_FAULT_PAGE_OUT_OF_RANGE, state.bad_entry,
+            report_fault(a->fault, a->op, TENON_FAULT_PAGE_OUT_OF_RANGE,
+                         state.bad_entry + (a->table ? (int64_t)b * a->table_pages : a->page_indptr[b]),
                          state.bad_id, a->pages);
         const bool bad_page = LOCAL(any_wave)(state.bad_page);
         LOCAL(fold)(pass, &state);

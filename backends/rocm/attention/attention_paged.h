@@ -10,7 +10,6 @@
 typedef struct attention_sequence {
     int32_t first_token, n_tokens, kv_len, begin; /* kv positions begin .. kv_len are visible */
     TENON_GLOBAL const int32_t *pages;
-    int64_t first_entry;     /* of the page list, for reports */
     int32_t chunk, n_chunks; /* positions of a chunk; 0 chunks: empty rows */
     bool failed;
     int64_t value, limit; /* of the fault */
@@ -47,7 +46,6 @@ DEVICE bool read_sequence(const attention_arguments *a, int32_t b, attention_seq
     s->n_tokens = a->row_offsets[b + 1] - s->first_token;
     s->kv_len = s->begin = s->n_chunks = s->chunk = 0;
     s->pages = NULL;
-    s->first_entry = 0;
     s->failed = false;
     s->value = s->limit = 0;
     const int32_t kv_len = a->kv_lens[b];
@@ -62,13 +60,11 @@ DEVICE bool read_sequence(const attention_arguments *a, int32_t b, attention_seq
     int64_t entries = a->table_pages;
     if (a->table) {
         s->pages = a->table + b * a->table_stride;
-        s->first_entry = (int64_t)b * a->table_pages;
     } else if (a->page_indptr) {
         const int64_t begin = a->page_indptr[b], end = a->page_indptr[b + 1];
         if (begin < 0 || begin > end) return sequence_fails(s, begin, end + 1);
         if (end > a->page_entries) return sequence_fails(s, end, (int64_t)a->page_entries + 1);
         entries = end - begin;
-        s->first_entry = begin;
         s->pages = a->page_indices + begin;
     }
     if ((int64_t)((kv_len - 1) / a->page_size) >= entries)
