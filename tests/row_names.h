@@ -13,9 +13,27 @@ static inline bool row_takes_bf16_alone(const char *row) {
     return strstr(row, "vnni") || strstr(row, "bf16") || strstr(row, "rocm");
 }
 
-/* Rows whose own head dims, strides and mixtures of types a test of all problems does not know. */
-static inline bool row_declines_more(const char *row) {
+static inline bool row_is_rocm(const char *row) {
     return strstr(row, "rocm");
+}
+
+/* Why a row of ROCm declines what others take: nothing else is an answer. */
+static inline bool row_may_decline(const char *row, const char *reason) {
+    static const char *const reasons[] = {"takes no f32 queries",
+                                          "keys and values of unlike types",
+                                          "takes caches in bf16, f16, fp8 and int8",
+                                          "queries and cache of unlike 16-bit types",
+                                          "not split head dims",
+                                          "elements of a row are",
+                                          "not a multiple of 16",
+                                          "not on 16-byte boundaries",
+                                          "above 192 and 128",
+                                          "head dims above 128 of a cache of bytes",
+                                          "reads strided caches only"};
+    if (!row_is_rocm(row)) return false;
+    for (unsigned i = 0; i < sizeof reasons / sizeof *reasons; i++)
+        if (strstr(reason, reasons[i])) return true;
+    return false;
 }
 
 #if defined(__aarch64__)

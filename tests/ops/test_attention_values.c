@@ -101,7 +101,7 @@ static bool attend(const tenon_api *api, tenon_context *context, const char *ker
     int32_t cu[2] = {0, p->n_q}, lens[1] = {p->n_kv}, table[PAGES];
     const bool wide = p->bits == 32 || p->code == kDLFloat;
     for (int i = 0; i < PAGES; i++) table[i] = i;
-    if (p->native && row_declines_more(kernel)) return false; /* strided caches only */
+    if (p->native && row_is_rocm(kernel)) return false; /* strided caches only */
     if (p->native) to_native(api, context);
     tenon_attention_args a = {
         .struct_size = sizeof a,
@@ -124,7 +124,9 @@ static bool attend(const tenon_api *api, tenon_context *context, const char *ker
         .n_kv_heads = p->native ? HEADS_KV : 0};
     const int32_t status =
         api->plan_create(context, TENON_OP_ATTENTION, &a, &options, &plan, &error);
-    if (status == TENON_STATUS_UNSUPPORTED && row_takes_bf16_alone(kernel)) return false;
+    if (status == TENON_STATUS_UNSUPPORTED && row_may_decline(kernel, error.text)) return false;
+    if (status == TENON_STATUS_UNSUPPORTED && !row_is_rocm(kernel) && row_takes_bf16_alone(kernel))
+        return false;
     CHECK(status == TENON_OK, "%s: %s", kernel, error.text);
     if (status) return false;
     api->plan_query(plan, &query, &error);

@@ -31,6 +31,7 @@ DEVICE uint32_t LOCAL(dim_of)(uint32_t place, int p) {
 
 DEVICE void LOCAL(load_queries)(const attention_arguments *a, const row_view *r, u32x4 *q) {
     const uint32_t g = lane_id() / 16;
+    const byte_decoder decoder = byte_decoder_of(a->q_number);
     const int64_t base = ((int64_t)r->token * a->heads_q + r->head) * a->k.d;
 #pragma unroll
     for (int s = 0; s < K_STEPS; s++) {
@@ -42,8 +43,8 @@ DEVICE void LOCAL(load_queries)(const attention_arguments *a, const row_view *r,
             q[s] = load_16(a->q + (base + d) * 2);
         } else {
             const u32x2 raw = load_8(a->q + base + d);
-            const u32x2 low = bytes_to_halves(IS_F16, a->q_number, raw.x),
-                        high = bytes_to_halves(IS_F16, a->q_number, raw.y);
+            const u32x2 low = bytes_to_halves(IS_F16, &decoder, raw.x),
+                        high = bytes_to_halves(IS_F16, &decoder, raw.y);
             q[s] = (u32x4){low.x, low.y, high.x, high.y};
         }
     }
@@ -51,17 +52,17 @@ DEVICE void LOCAL(load_queries)(const attention_arguments *a, const row_view *r,
 
 /* Places of the tile's rows, in pieces of 16 bytes; ~0: not to be read. The lanes look up keys and
  * values side by side. */
-DEVICE void LOCAL(find_rows)(const attention_sequence *s, int32_t j0,
-                             int32_t end, LOCAL(state) * state) {
+DEVICE void LOCAL(find_rows)(TENON_GLOBAL const int32_t *pages, int32_t j0, int32_t end,
+                             LOCAL(state) * state) {
     const attention_arguments *a = arguments_again();
-    const uint32_t lane = lane_id();
-    SHARED uint32_t *offsets = LOCAL(offsets) + wave_id() * 2 * TILE;
+    const uint32_t lane = lane_again();
+    SHARED uint32_t *offsets = LOCAL(offsets) + wave_again() * 2 * TILE;
     const int32_t j = j0 + (int32_t)(lane % TILE);
     uint32_t offset = ~0u;
     if (j < end) {
         const uint32_t page = page_of(a, (uint32_t)j),
                        slot = (uint32_t)j - page * (uint32_t)a->page_size;
-        const int32_t id = s->pages[page];
+        const int32_t id = pages[page];
         if (id < 0 || id >= a->pages) {
             state->bad_page = true;
             state->bad_entry = page;
@@ -84,6 +85,7 @@ DEVICE tenon_device_const_bytes LOCAL(row_at)(tenon_device_const_bytes base, uin
 
 DEVICE void LOCAL(multiply_keys)(const u32x4 *q, f32x4 *dots) {
     const attention_arguments *a = arguments_again();
+    const byte_decoder decoder = byte_decoder_of(a->k.number);
     const tenon_device_const_bytes keys = a->k.data + block_y() * a->k.head_bytes;
     const uint32_t lane = lane_id(), m = lane % 16, g = lane / 16;
     const SHARED uint32_t *offsets = LOCAL(offsets) + wave_id() * 2 * TILE;
@@ -101,8 +103,8 @@ DEVICE void LOCAL(multiply_keys)(const u32x4 *q, f32x4 *dots) {
         for (int s = 0; s < K_STEPS; s++) {
             u32x4 x = piece[IS_BYTES ? s / 2 : s];
             if (IS_BYTES) {
-                const u32x2 low = bytes_to_halves(IS_F16, a->k.number, s % 2 ? x.z : x.x),
-                            high = bytes_to_halves(IS_F16, a->k.number, s % 2 ? x.w : x.y);
+                const u32x2 low = bytes_to_halves(IS_F16, &decoder, s % 2 ? x.z : x.x),
+                            high = bytes_to_halves(IS_F16, &decoder, s % 2 ? x.w : x.y);
                 x = (u32x4){low.x, low.y, high.x, high.y};
             }
             dot = multiply_8(IS_F16, x, q[s], dot);
@@ -114,6 +116,7 @@ DEVICE void LOCAL(multiply_keys)(const u32x4 *q, f32x4 *dots) {
 /* Two dims of each word, of the positions 4 g + 0..3 of each subtile. */
 DEVICE void LOCAL(load_values)(const int p, uint32_t word[SUBTILES][4][SPAN_DIMS / 2]) {
     const attention_arguments *a = arguments_again();
+    const byte_decoder decoder = byte_decoder_of(a->v.number);
     const tenon_device_const_bytes values = a->v.data + block_y() * a->v.head_bytes;
     const uint32_t lane = lane_id(), n = lane % 16, g = lane / 16, d = LOCAL(dim_of)(n, p);
     const SHARED uint32_t *offsets = LOCAL(offsets) + wave_id() * 2 * TILE + TILE;
@@ -127,7 +130,7 @@ DEVICE void LOCAL(load_values)(const int p, uint32_t word[SUBTILES][4][SPAN_DIMS
             if (IS_BYTES) {
 #pragma unroll
                 for (int w = 0; w < SPAN_DIMS / 2; w += 2) {
-                    const u32x2 pair = bytes_to_halves(IS_F16, a->v.number, load_4(row + w * 2));
+                    const u32x2 pair = bytes_to_halves(IS_F16, &decoder, load_4(row + w * 2));
                     word[u][i][w] = pair.x, word[u][i][w + 1] = pair.y;
                 }
             } else if (SPAN_DIMS == 8) {
@@ -183,9 +186,8 @@ DEVICE void LOCAL(add_values)(const uint32_t weights[SUBTILES][2], int pass, LOC
 }
 
 /* Positions begin .. end of this wave. */
-DEVICE void LOCAL(walk)(const attention_sequence *s, const row_view *r, uint32_t kv_head,
-                        const u32x4 *q, int32_t begin, int32_t end, int pass,
-                        LOCAL(state) * state) {
+DEVICE void LOCAL(walk)(TENON_GLOBAL const int32_t *pages, const row_view *r, const u32x4 *q,
+                        int32_t begin, int32_t end, int pass, LOCAL(state) * state) {
     const uint32_t g = lane_id() / 16;
 #pragma unroll
     for (int c = 0; c < LANE_DIMS; c++) state->sum[c] = (f32x4){0, 0, 0, 0};
@@ -195,7 +197,7 @@ DEVICE void LOCAL(walk)(const attention_sequence *s, const row_view *r, uint32_t
     for (int32_t j0 = begin; j0 < end; j0 += TILE) {
         f32x4 x[SUBTILES];
         float top = -DEVICE_INFINITY;
-        LOCAL(find_rows)(s, j0, end, state);
+        LOCAL(find_rows)(pages, j0, end, state);
         LOCAL(multiply_keys)(q, x);
         const attention_arguments *a = arguments_again();
 #pragma unroll
@@ -204,7 +206,7 @@ DEVICE void LOCAL(walk)(const attention_sequence *s, const row_view *r, uint32_t
             for (int i = 0; i < 4; i++) {
                 const int32_t j = j0 + 16 * u + 4 * (int32_t)g + i;
                 const float k_scale =
-                    a->k.scale_is_per_slot ? slot_scale(a, s, &a->k, kv_head, j, end) : 1;
+                    a->k.scale_is_per_slot ? slot_scale(a, pages, &a->k, j, end) : 1;
                 const float logit = logit_of(a, r, x[u][i], k_scale, j);
                 x[u][i] = j < end && sees(a, r, j) ? logit : -DEVICE_INFINITY;
                 top = __builtin_fmaxf(top, x[u][i]);
@@ -228,7 +230,7 @@ DEVICE void LOCAL(walk)(const attention_sequence *s, const row_view *r, uint32_t
                 p[i] = exp2_f32(x[u][i] - reference);
                 state->weight += p[i];
                 if (a->v.scale_is_per_slot)
-                    p[i] *= slot_scale(a, s, &a->v, kv_head, j0 + 16 * u + 4 * (int32_t)g + i, end);
+                    p[i] *= slot_scale(a, pages, &a->v, j0 + 16 * u + 4 * (int32_t)g + i, end);
                 if (pass > PASS_FINITE) p[i] = x[u][i] == -DEVICE_INFINITY ? 0 : 1;
             }
 #pragma unroll
@@ -241,8 +243,8 @@ DEVICE void LOCAL(walk)(const attention_sequence *s, const row_view *r, uint32_t
 
 /* Waves 1, 2 and 3 into 0, in that order. */
 DEVICE void LOCAL(fold)(int pass, LOCAL(state) * state) {
-    SHARED float *lane = LOCAL(folded) + lane_id();
-    const uint32_t wave = wave_id();
+    SHARED float *lane = LOCAL(folded) + lane_again();
+    const uint32_t wave = wave_again();
 #pragma clang loop unroll(disable)
     for (uint32_t from = 1; from < ATTENTION_WAVES; from++) {
         workgroup_barrier();
@@ -269,10 +271,10 @@ DEVICE void LOCAL(fold)(int pass, LOCAL(state) * state) {
 
 /* Wave 0 leaves what it has where the others can see it: element e of lane l at e * 64 + l. */
 DEVICE void LOCAL(publish)(const LOCAL(state) * state) {
-    SHARED float *lane = LOCAL(folded) + lane_id();
+    SHARED float *lane = LOCAL(folded) + lane_again();
     const float weight = sum_of_groups(state->weight);
     workgroup_barrier();
-    if (wave_id() == 0) {
+    if (wave_again() == 0) {
 #pragma unroll
         for (int c = 0; c < 4 * LANE_DIMS; c++) lane[c * 64] = state->sum[c / 4][c % 4];
         lane[4 * LANE_DIMS * 64] = state->max;
@@ -284,11 +286,11 @@ DEVICE void LOCAL(publish)(const LOCAL(state) * state) {
 /* Stores the rows, each wave every fourth; the later passes add infinities to what PASS_FINITE
  * stored. */
 DEVICE void LOCAL(store)(const attention_arguments *a, const attention_sequence *s, int32_t b,
-                         uint32_t kv_head, uint32_t first_row, uint32_t chunk, int pass,
-                         bool bad_page) {
+                         uint32_t first_row, uint32_t chunk, int pass, bool bad_page) {
+    const uint32_t kv_head = block_y();
     const bool split = s->n_chunks > 1;
     const float infinity = pass == PASS_PLUS ? DEVICE_INFINITY : -DEVICE_INFINITY;
-    for (uint32_t n = wave_id(); n < ATTENTION_BLOCK_ROWS; n += ATTENTION_WAVES) {
+    for (uint32_t n = wave_again(); n < ATTENTION_BLOCK_ROWS; n += ATTENTION_WAVES) {
         const uint32_t row = first_row + n;
         if (row >= (uint32_t)s->n_tokens * a->group) break;
         const uint32_t token = (uint32_t)s->first_token + row / a->group,
@@ -310,7 +312,7 @@ DEVICE void LOCAL(store)(const attention_arguments *a, const attention_sequence 
             if (a->v.scale && !a->v.scale_is_per_slot)
                 factor *= a->v.scale[kv_head * a->v.scale_head];
         }
-        for (uint32_t d = lane_id(); d < a->v.d; d += WAVE_LANES) {
+        for (uint32_t d = lane_again(); d < a->v.d; d += WAVE_LANES) {
             const uint32_t place = d % 128 / SPAN_DIMS, c = d / 128 * SPAN_DIMS + d % SPAN_DIMS;
             float x = LOCAL(folded)[(4 * c + place % 4) * 64 + place / 4 * 16 + n];
             if (pass > PASS_FINITE) {
@@ -325,7 +327,7 @@ DEVICE void LOCAL(store)(const attention_arguments *a, const attention_sequence 
             else
                 store_float(a->out, out + d, a->out_number, x);
         }
-        if (lane_id() != 0 || pass > PASS_FINITE) continue;
+        if (lane_again() != 0 || pass > PASS_FINITE) continue;
         if (split) {
             a->partial_state[2 * slot] = max;
             a->partial_state[2 * slot + 1] = bad_page ? -1 : weight;
@@ -340,7 +342,7 @@ DEVICE void LOCAL(store)(const attention_arguments *a, const attention_sequence 
 DEVICE bool LOCAL(any_wave)(bool condition) {
     const bool mine = wave_ballot(condition) != 0;
     workgroup_barrier();
-    if (lane_id() == 0) LOCAL(flags)[wave_id()] = mine;
+    if (lane_again() == 0) LOCAL(flags)[wave_again()] = mine;
     workgroup_barrier();
     bool any = false;
 #pragma unroll
@@ -350,34 +352,42 @@ DEVICE bool LOCAL(any_wave)(bool condition) {
 
 DEVICE_KERNEL(KERNEL_NAME, ATTENTION_BLOCK_LANES)(attention_arguments by_value) {
     (void)by_value;
-    const attention_arguments *a = arguments_again();
-    const uint32_t block = block_x() % a->row_blocks, chunk = block_x() / a->row_blocks,
-                   kv_head = block_y();
-    const int32_t b = (int32_t)block_z();
-    int32_t where;
-    attention_sequence s;
-    if (!batch_is_good(a, &where) || !read_sequence(a, b, &s)) return;
-    if (block * ATTENTION_BLOCK_ROWS >= (uint32_t)s.n_tokens * a->group ||
-        (chunk >= (uint32_t)s.n_chunks && chunk > 0))
-        return;
-    const row_view r =
-        row_view_of(a, &s, b, kv_head, block * ATTENTION_BLOCK_ROWS + lane_id() % 16);
-    const int32_t chunk_begin = s.begin + (int32_t)chunk * s.chunk,
-                  chunk_end = s.kv_len - chunk_begin < s.chunk ? s.kv_len : chunk_begin + s.chunk,
-                  share = ((s.chunk + ATTENTION_WAVES - 1) / ATTENTION_WAVES + 31) & -32,
-                  begin = chunk_begin + (int32_t)wave_id() * share,
-                  end = chunk_end - begin < share ? chunk_end : begin + share;
+    row_view r;
     u32x4 q[K_STEPS];
-    LOCAL(load_queries)(a, &r, q);
+    TENON_GLOBAL const int32_t *pages;
+    int32_t begin, end;
+    {
+        const attention_arguments *a = arguments_again();
+        int32_t where;
+        attention_sequence s;
+        if (!batch_is_good(a, &where) || !read_sequence(a, (int32_t)block_z(), &s)) return;
+        const uint32_t block = block_x() % a->row_blocks, chunk = block_x() / a->row_blocks;
+        if (block * ATTENTION_BLOCK_ROWS >= (uint32_t)s.n_tokens * a->group ||
+            (chunk >= (uint32_t)s.n_chunks && chunk > 0))
+            return;
+        r = row_view_of(a, &s, (int32_t)block_z(), block_y(),
+                        block * ATTENTION_BLOCK_ROWS + lane_id() % 16);
+        const int32_t chunk_begin = s.begin + (int32_t)chunk * s.chunk,
+                      chunk_end =
+                          s.kv_len - chunk_begin < s.chunk ? s.kv_len : chunk_begin + s.chunk,
+                      share = ((s.chunk + ATTENTION_WAVES - 1) / ATTENTION_WAVES + 31) & -32;
+        begin = chunk_begin + (int32_t)wave_id() * share;
+        end = chunk_end - begin < share ? chunk_end : begin + share;
+        pages = s.pages;
+        LOCAL(load_queries)(a, &r, q);
+    }
     /* Once; or, where a sum is no number, three times more with such values apart. */
 #pragma clang loop unroll(disable)
     for (int pass = PASS_ALL; pass < PASSES; pass++) {
         LOCAL(state) state;
-        a = arguments_again();
-        LOCAL(walk)(&s, &r, kv_head, q, begin, end, pass, &state);
+        LOCAL(walk)(pages, &r, q, begin, end, pass, &state);
+        /* What the walk did not need is read again: through it, it would hold scalar registers. */
+        const attention_arguments *a = arguments_again();
+        const int32_t b = (int32_t)block_z();
         if (state.bad_page)
             report_fault(a->fault, a->op, TENON_FAULT_PAGE_OUT_OF_RANGE,
-                         state.bad_entry + (a->table ? (int64_t)b * a->table_pages : a->page_indptr[b]),
+                         state.bad_entry +
+                             (a->table ? (int64_t)b * a->table_pages : a->page_indptr[b]),
                          state.bad_id, a->pages);
         const bool bad_page = LOCAL(any_wave)(state.bad_page);
         LOCAL(fold)(pass, &state);
@@ -386,10 +396,14 @@ DEVICE_KERNEL(KERNEL_NAME, ATTENTION_BLOCK_LANES)(attention_arguments by_value) 
         for (int c = 0; c < LANE_DIMS; c++)
 #pragma unroll
             for (int i = 0; i < 4; i++) strange |= !is_finite(state.sum[c][i]);
-        const bool again = LOCAL(any_wave)(wave_id() == 0 && strange && !bad_page);
+        const bool again = LOCAL(any_wave)(wave_again() == 0 && strange && !bad_page);
         if (pass == PASS_ALL && again) continue;
         LOCAL(publish)(&state);
-        LOCAL(store)(a, &s, b, kv_head, block * ATTENTION_BLOCK_ROWS, chunk, pass, bad_page);
+        a = arguments_again();
+        attention_sequence s;
+        read_sequence(a, b, &s);
+        LOCAL(store)(a, &s, b, block_x() % a->row_blocks * ATTENTION_BLOCK_ROWS,
+                     block_x() / a->row_blocks, pass, bad_page);
         if (pass == PASS_ALL) return;
     }
 }

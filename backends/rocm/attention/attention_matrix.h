@@ -49,27 +49,61 @@ DEVICE uint32_t exact_pair(const bool f16, float low, float high) {
     if (f16) return f32_to_f16(low) | (uint32_t)f32_to_f16(high) << 16;
     return __builtin_amdgcn_perm(bits_of(high), bits_of(low), 0x07060302u);
 }
-DEVICE float byte_to_f32(uint32_t number, uint32_t word, const int byte) {
-    const uint32_t code = word >> (8 * byte) & 0xffu;
-    return number == TENON_NUMBER_I8 ? (float)(int8_t)code : fp8_to_f32(number, code);
+/* Any type of eight bits in the same instructions: a branch for each type, at each of the many
+ * words, would be most of the code. fp8: the bits moved into place are an f32 that is too small by
+ * a power of two, denormals included; above top the exponent becomes that of infinity, and what the
+ * mantissa holds says whether it is a NaN. */
+typedef struct byte_decoder {
+    uint32_t shift, top, nan_code;
+    float factor;
+    bool is_i8, is_native; /* native: what the target has an instruction for */
+} byte_decoder;
+
+DEVICE byte_decoder byte_decoder_of(uint32_t number) {
+#if defined(__gfx950__)
+    const bool native = number == TENON_NUMBER_E4M3FN;
+#elif defined(__gfx942__)
+    const bool native = number == TENON_NUMBER_E4M3FNUZ;
+#else
+    const bool native = false;
+#endif
+    const bool e4m3 = number == TENON_NUMBER_E4M3FN || number == TENON_NUMBER_E4M3FNUZ,
+               fnuz = number == TENON_NUMBER_E4M3FNUZ || number == TENON_NUMBER_E5M2FNUZ;
+    const uint32_t bias = (e4m3 ? 7 : 15) + fnuz;
+    return (byte_decoder){.shift = e4m3 ? 20 : 21,
+                          .top = fnuz   ? 0x7f
+                                 : e4m3 ? 0x7e
+                                        : 0x7b,
+                          .nan_code = fnuz ? 0x80 : 0x100,
+                          .factor = float_of((254 - bias) << 23),
+                          .is_i8 = number == TENON_NUMBER_I8,
+                          .is_native = native};
 }
-/* `number` is the same in all lanes: one branch is taken. */
-DEVICE u32x2 bytes_to_halves(const bool f16, uint32_t number, uint32_t word) {
+/* All ones where x is negative. A comparison would take two scalar registers for each byte. */
+DEVICE uint32_t where_negative(uint32_t x) {
+    uint32_t mask;
+    __asm__("v_ashrrev_i32_e32 %0, 31, %1" : "=v"(mask) : "v"(x));
+    return mask;
+}
+DEVICE float byte_to_f32(const byte_decoder *t, uint32_t word, const int byte) {
+    const uint32_t code = word >> (8 * byte) & 0xffu, magnitude = code & 0x7fu;
+    const float x = float_of(magnitude << t->shift) * t->factor;
+    const uint32_t special = (where_negative(t->top - magnitude) & 0x7f800000u) |
+                             (where_negative((code ^ t->nan_code) - 1) & 0x7fc00000u);
+    return t->is_i8 ? (float)(int8_t)code : float_of(bits_of(x) | (code & 0x80u) << 24 | special);
+}
+/* The decoder is the same in all lanes: one branch is taken. */
+DEVICE u32x2 bytes_to_halves(const bool f16, const byte_decoder *t, uint32_t word) {
 #if defined(__gfx942__) || defined(__gfx950__)
-#    if defined(__gfx950__)
-    const uint32_t fast = TENON_NUMBER_E4M3FN;
-#    else
-    const uint32_t fast = TENON_NUMBER_E4M3FNUZ;
-#    endif
     typedef float f32x2 __attribute__((ext_vector_type(2)));
-    if (number == fast) {
+    if (t->is_native) {
         const f32x2 low = __builtin_amdgcn_cvt_pk_f32_fp8((int)word, false),
                     high = __builtin_amdgcn_cvt_pk_f32_fp8((int)word, true);
         return (u32x2){exact_pair(f16, low.x, low.y), exact_pair(f16, high.x, high.y)};
     }
 #endif
-    return (u32x2){exact_pair(f16, byte_to_f32(number, word, 0), byte_to_f32(number, word, 1)),
-                   exact_pair(f16, byte_to_f32(number, word, 2), byte_to_f32(number, word, 3))};
+    return (u32x2){exact_pair(f16, byte_to_f32(t, word, 0), byte_to_f32(t, word, 1)),
+                   exact_pair(f16, byte_to_f32(t, word, 2), byte_to_f32(t, word, 3))};
 }
 
 /* Runs in which values that are no numbers are kept apart. */

@@ -36,6 +36,19 @@ DEVICE const attention_arguments *arguments_again(void) {
     return (const attention_arguments *)p;
 }
 
+/* The same for what follows from the place of a lane: comparisons of it are not kept through loops,
+ * where each would hold two scalar registers. */
+DEVICE uint32_t lane_again(void) {
+    uint32_t lane = lane_id();
+    __asm__ volatile("" : "+v"(lane));
+    return lane;
+}
+DEVICE uint32_t wave_again(void) {
+    uint32_t wave = wave_id();
+    __asm__ volatile("" : "+s"(wave));
+    return wave;
+}
+
 /* Zeros in the place of rows that must not be read. */
 static TENON_GLOBAL const u32x4 zero_row[80] = {0};
 
@@ -63,15 +76,15 @@ DEVICE float logit_of(const attention_arguments *a, const row_view *r, float dot
 }
 
 /* Scale of a position in a cache whose slots have their own. */
-DEVICE float slot_scale(const attention_arguments *a, const attention_sequence *s,
-                        const attention_side *side, uint32_t kv_head, int32_t j, int32_t end) {
+DEVICE float slot_scale(const attention_arguments *a, TENON_GLOBAL const int32_t *pages,
+                        const attention_side *side, int32_t j, int32_t end) {
     if (j >= end) return 1;
     const uint32_t page = page_of(a, (uint32_t)j),
                    slot = (uint32_t)j - page * (uint32_t)a->page_size;
-    const int32_t id = s->pages[page];
+    const int32_t id = pages[page];
     if (id < 0 || id >= a->pages) return 1;
     return side
-        ->scale[id * side->scale_page + slot * side->scale_slot + kv_head * side->scale_head];
+        ->scale[id * side->scale_page + slot * side->scale_slot + block_y() * side->scale_head];
 }
 
 DEVICE row_view row_view_of(const attention_arguments *a, const attention_sequence *s, int32_t b,
