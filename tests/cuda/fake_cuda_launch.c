@@ -18,7 +18,7 @@ struct fake_function {
 };
 typedef struct recorded {
     const simt_kernel *kernel;
-    simt_launch launch;
+    simt_grid grid;
     struct recorded *next;
     char arguments[4096];
 } recorded;
@@ -31,23 +31,27 @@ struct fake_stream {
     fake_graph *capture; /* NULL: not capturing */
 };
 
-static void execute(const simt_kernel *kernel, const simt_launch *launch) {
-    char text[256] = "";
+static void execute(const simt_kernel *kernel, simt_grid grid, const void *arguments) {
     if (fake_sticky) return;
+    const char *seed = getenv("TENON_FAKE_CUDA_SEED");
+    const simt_options options = {.seed = seed ? strtoull(seed, NULL, 0) : 1};
     fake_map_memory(true);
-    if (!simt_run(kernel, launch, text, sizeof text)) {
-        fprintf(stderr, "fake_cuda: %s: %s\n", kernel->name, text);
+    const char *fault =
+        simt_launch(kernel, grid, arguments, simt_kernel_argument_bytes(kernel), &options);
+    if (fault) {
+        fprintf(stderr, "fake_cuda: %s\n", fault);
         fake_sticky = CUDA_LAUNCH_FAILED;
     }
     fake_map_memory(false);
 }
 
-static int enqueue(const fake_function *f, const simt_launch *launch, fake_stream *stream) {
-    const uint32_t bytes = *f->kernel->argument_bytes;
+static int enqueue(const fake_function *f, simt_grid grid, const void *arguments,
+                   fake_stream *stream) {
+    const uint32_t bytes = simt_kernel_argument_bytes(f->kernel);
     if (!fake_current()) return CUDA_INVALID_CONTEXT;
     if (f->module->device != (stream ? stream->device : fake_current())) return CUDA_INVALID_HANDLE;
     if (!stream || !stream->capture) {
-        execute(f->kernel, launch);
+        execute(f->kernel, grid, arguments);
         return CUDA_SUCCESS; /* what a kernel does wrong is known later */
     }
     recorded *r = calloc(1, sizeof *r);
@@ -56,8 +60,8 @@ static int enqueue(const fake_function *f, const simt_launch *launch, fake_strea
         return CUDA_OUT_OF_MEMORY;
     }
     r->kernel = f->kernel;
-    r->launch = *launch;
-    memcpy(r->arguments, launch->arguments, bytes);
+    r->grid = grid;
+    memcpy(r->arguments, arguments, bytes);
     *stream->capture->end = r;
     stream->capture->end = &r->next;
     return CUDA_SUCCESS;
@@ -69,15 +73,12 @@ int cuLaunchKernel(fake_function *function, unsigned grid_x, unsigned grid_y, un
     const int status = fake_enter(FAKE_cuLaunchKernel);
     if (status) return status;
     /* Largest grid: CUDA C programming guide, technical specifications. */
-    if (!function || extra || shared_bytes || !grid_x || !grid_y || !grid_z || grid_x > INT32_MAX ||
+    if (!function || extra || !grid_x || !grid_y || !grid_z || grid_x > INT32_MAX ||
         grid_y > 65535 || grid_z > 65535 || !block_x || block_y != 1 || block_z != 1)
         return fake_leave(CUDA_INVALID_VALUE);
-    const char *seed = getenv("TENON_FAKE_CUDA_SEED");
-    const simt_launch launch = {.grid = {grid_x, grid_y, grid_z},
-                                .block_lanes = block_x,
-                                .arguments = arguments[0],
-                                .seed = seed ? strtoull(seed, NULL, 0) : 1};
-    return fake_leave(enqueue(function, &launch, stream));
+    const simt_grid grid = {
+        .blocks = {grid_x, grid_y, grid_z}, .lanes = block_x, .shared_bytes = shared_bytes};
+    return fake_leave(enqueue(function, grid, arguments[0], stream));
 }
 
 int cuModuleLoadData(fake_module **out, const void *image) {
@@ -181,10 +182,7 @@ int cuGraphLaunch(fake_graph *graph, fake_stream *stream) {
     (void)stream;
     const int status = fake_enter(FAKE_cuGraphLaunch);
     if (status) return status;
-    for (recorded *r = graph->first; r; r = r->next) {
-        r->launch.arguments = r->arguments;
-        execute(r->kernel, &r->launch);
-    }
+    for (recorded *r = graph->first; r; r = r->next) execute(r->kernel, r->grid, r->arguments);
     return fake_leave(CUDA_SUCCESS);
 }
 

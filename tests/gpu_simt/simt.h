@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Device code of CUDA as functions of this process: a fiber for each lane, blocks one after the
- * other. Kernels come from their own sources, compiled by the host's compiler against lane_simt.h.
- *
- * Shared memory is poisoned before each block. Lanes run until they meet others: in a barrier, or
- * in a warp. The seed says which lane goes first. What nobody waits for any more ends in a fault:
- * lanes that wait for each other for ever. One launch at a time. */
+/* Launches of kernels that are compiled for the host. README.md says how. */
 #ifndef TENON_SIMT_H
 #define TENON_SIMT_H
 
@@ -12,41 +7,33 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct simt_kernel {
-    const char *name;
-    void (*entry)(void); /* takes its argument struct by value */
-    const uint32_t *argument_bytes;
-    uint32_t lanes; /* in a block, exactly */
-} simt_kernel;
+typedef struct simt_kernel simt_kernel;
 
-typedef struct simt_launch {
-    uint32_t grid[3], block_lanes;
-    const void *arguments;
-    uint64_t seed;
-} simt_launch;
+typedef struct simt_grid {
+    uint32_t blocks[3], lanes; /* 0 blocks in a dimension: 1 */
+    uint32_t shared_bytes;     /* of dynamic_shared */
+} simt_grid;
 
-/* NULL: there is none. */
+typedef struct simt_options {
+    uint64_t seed;      /* of the order of warps, and of when copies land */
+    uint32_t threads;   /* of the host; 0: as many as it has */
+    bool without_races; /* do not look for races: faster */
+} simt_options;
+
+/* NULL where no source that was linked has it. */
 const simt_kernel *simt_find(const char *name);
-/* false: text says what went wrong. */
-bool simt_run(const simt_kernel *kernel, const simt_launch *launch, char *text, size_t text_bytes);
+const char *simt_kernel_name(const simt_kernel *kernel);
+uint32_t simt_kernel_lanes(const simt_kernel *kernel);
+/* Of its struct; 0 where the build did not say. */
+uint32_t simt_kernel_argument_bytes(const simt_kernel *kernel);
 
-/* ---- for lane_simt.h ---- */
-enum { SIMT_WARP = 32, SIMT_LEVELS = 6, SIMT_MOST_LANES = 1024 };
-typedef struct simt_lane {
-    uint32_t thread, block[3];
-    /* Values that lanes exchange, by the size of the group that meets; two, as a lane may be one
-     * exchange ahead. */
-    uint32_t met[SIMT_LEVELS], value[SIMT_LEVELS][2];
-    /* The scheduler's. */
-    void *stack_pointer;
-    uint32_t level;
-    int state;
-} simt_lane;
-extern simt_lane *simt_me;
+/* Runs the grid to its end. `args` is the kernel's one struct, of more than 16 bytes. NULL, or what
+ * was wrong, first fault first; the text is the calling thread's, until its next launch. */
+const char *simt_launch(const simt_kernel *kernel, simt_grid grid, const void *args,
+                        size_t args_bytes, const simt_options *options);
 
-void simt_barrier(void);
-/* Gives a value, waits for the 2^level neighbours, and returns that of one of them. */
-uint32_t simt_exchange(uint32_t level, uint32_t value, uint32_t from);
-uint32_t simt_ballot(bool condition);
+/* Memory that kernels may use. With none added, all of the process is. */
+void simt_memory_add(const void *memory, size_t bytes);
+void simt_memory_remove(const void *memory);
 
 #endif /* TENON_SIMT_H */

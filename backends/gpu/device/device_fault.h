@@ -16,7 +16,10 @@ DEVICE void report_fault(tenon_device_fault slot, int32_t op, int32_t code, int6
 #if defined(__CUDACC__)
     if (atomicCAS_system(&fault->code, TENON_FAULT_NONE, -1) != TENON_FAULT_NONE) return;
 #elif !defined(__AMDGCN__)
-    if (fault->code != TENON_FAULT_NONE) return;
+    int32_t expected = TENON_FAULT_NONE;
+    if (!__atomic_compare_exchange_n(&fault->code, &expected, -1, false, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_RELAXED))
+        return;
 #else
     int32_t expected = TENON_FAULT_NONE;
     if (!__scoped_atomic_compare_exchange_n(&fault->code, &expected, -1, false, __ATOMIC_ACQ_REL,
@@ -31,7 +34,7 @@ DEVICE void report_fault(tenon_device_fault slot, int32_t op, int32_t code, int6
     __threadfence_system();
     (void)atomicExch_system(&fault->code, code);
 #elif !defined(__AMDGCN__)
-    fault->code = code;
+    __atomic_store_n(&fault->code, code, __ATOMIC_RELEASE);
 #else
     __scoped_atomic_store_n(&fault->code, code, __ATOMIC_RELEASE, __MEMORY_SCOPE_SYSTEM);
 #endif
