@@ -34,9 +34,14 @@ static const uint32_t simt_argument_bytes __attribute__((used));
     }                                                                                              \
     struct simt_array
 
+/* Bounds may say more than the lanes: they are the first. */
+#define SIMT_FIRST(...) SIMT_FIRST_OF(__VA_ARGS__, 0)
+#define SIMT_FIRST_OF(first, ...) (first)
+
 /* A row of the table that simt_find reads: the linker collects the section. */
 #define DEVICE_KERNEL(name, block_lanes)                                                           \
-    static const uint64_t simt_lanes_of_##name __attribute__((used)) = (block_lanes);              \
+    static const uint64_t simt_lanes_of_##name __attribute__((used)) =                             \
+        SIMT_FIRST(block_lanes);                                                                   \
     __asm__(".pushsection .rodata.tenon_simt,\"a\"\n771: .asciz \"" #name "\"\n.popsection\n"      \
             ".pushsection tenon_simt_kernels,\"aw\"\n.balign 8\n"                                  \
             ".quad 771b, " #name ", simt_this_file, simt_lanes_of_" #name                          \
