@@ -9,6 +9,7 @@
 #include "simt_core.h"
 
 #if defined(__SANITIZE_ADDRESS__)
+#    include <sanitizer/asan_interface.h>
 enum { STACK_BYTES = 256 * 1024 };
 #else
 enum { STACK_BYTES = 64 * 1024 };
@@ -132,6 +133,10 @@ static void run_block(simt_block *block, const launch *l, uint64_t index) {
         t->place.block[1] = (uint32_t)(index / l->grid.blocks[0] % l->grid.blocks[1]);
         t->place.block[2] = (uint32_t)(index / l->grid.blocks[0] / l->grid.blocks[1]);
         t->stack = block->stacks + (size_t)i * block->stack_bytes;
+#if defined(__SANITIZE_ADDRESS__)
+        /* A lane of an earlier block that ended in a fault never left its functions. */
+        ASAN_UNPOISON_MEMORY_REGION(t->stack, block->stack_bytes);
+#endif
         t->stack_pointer = simt_fiber_prepare(t->stack, block->stack_bytes, l->kernel->function,
                                               l->args, l->args_bytes);
         t->sanitizer_stack = NULL;
