@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every vector row of CPU attention, forced by name, against the formula in double that stands
- * below: random mixed batches with all options, poisoned outputs, NaN wherever nobody may read, the
- * same bits again, alone, and with other thread counts, and lengths and page ids that lie. */
+/* Every vector row of CPU attention, and of ROCm's in the interpreter, forced by name, against the
+ * formula in double that stands below: random mixed batches with all options, poisoned outputs, NaN
+ * wherever nobody may read, the same bits again, alone, and with other thread counts, and lengths
+ * and page ids that lie. */
 #include "row_names.h"
 #include "test_host.h"
 
